@@ -32,7 +32,8 @@ impl Probabilities {
         for (row, probabilities) in values.chunks_exact(label_count).enumerate() {
             let sum: f32 = probabilities.iter().sum();
             let in_range = probabilities.iter().all(|&p| p >= 0.0);
-            if !in_range || !((sum - 1.0).abs() <= Self::TOLERANCE) {
+            let sums_to_one = (sum - 1.0).abs() <= Self::TOLERANCE;
+            if !in_range || !sums_to_one {
                 let problem = format!("row {row} is {probabilities:?}, not a distribution");
                 return Err(TextError::Probabilities { problem });
             }

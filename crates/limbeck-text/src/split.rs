@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rand::Rng;
 use rand::SeedableRng;
@@ -75,7 +75,7 @@ pub fn duplicate_groups(examples: &[Example]) -> Vec<Vec<usize>> {
 
 /// The duplicate groups of each class, by the label of their first member.
 fn strata(examples: &[Example]) -> Vec<Vec<Vec<usize>>> {
-    let mut strata: std::collections::BTreeMap<u64, Vec<Vec<usize>>> = Default::default();
+    let mut strata: BTreeMap<u64, Vec<Vec<usize>>> = BTreeMap::new();
     for group in duplicate_groups(examples) {
         let key = match examples[group[0]].label {
             None => 0,

@@ -59,16 +59,17 @@ impl DataSpec {
                 problem: format!("{delimiter:?} cannot separate columns; use one ASCII character"),
             });
         }
-        if let Some(LabelRule::Threshold { above, below, .. }) = &self.label_rule
-            && !(below.unwrap_or(-above) <= *above)
-        {
-            return Err(TextError::Setting {
-                setting: "label-rule",
-                problem: format!(
-                    "`below` {} is greater than `above` {above}; a rating would be both",
-                    below.unwrap_or(-above)
-                ),
-            });
+        if let Some(LabelRule::Threshold { above, below, .. }) = &self.label_rule {
+            let below = below.unwrap_or(-above);
+            let is_ordered = below <= *above;
+            if !is_ordered {
+                return Err(TextError::Setting {
+                    setting: "label-rule",
+                    problem: format!(
+                        "`below` is {below}, `above` is {above}; a rating would be both, so give `below` the smaller"
+                    ),
+                });
+            }
         }
         Ok(())
     }

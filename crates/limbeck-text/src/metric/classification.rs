@@ -86,7 +86,7 @@ pub fn f1_micro(predicted: &[u32], gold: &[u32]) -> f64 {
     accuracy(predicted, gold)
 }
 
-/// Matthews' correlation for any number of classes (Gorodkin 2004, R_K), in `[-1, 1]`.
+/// Matthews' correlation for any number of classes (Gorodkin 2004), in `[-1, 1]`.
 ///
 /// `(c·n − Σ_k p_k g_k) / √((n² − Σ p_k²)(n² − Σ g_k²))` with `n` examples, `c` of them right, and class `k` predicted `p_k` and gold
 /// `g_k` times. For two classes this is `(TP·TN − FP·FN) / √(..)`. 0 if either side is constant.

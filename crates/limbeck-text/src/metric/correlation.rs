@@ -36,13 +36,17 @@ fn centred_unit(values: &[f64]) -> Option<Vec<f64>> {
     if !(largest.is_finite() && largest > 0.0) || centred.iter().any(|value| value.is_nan()) {
         return None;
     }
-    centred.iter_mut().for_each(|value| *value /= largest);
+    for value in &mut centred {
+        *value /= largest;
+    }
     let norm = centred
         .iter()
         .map(|value| value * value)
         .sum::<f64>()
         .sqrt();
-    centred.iter_mut().for_each(|value| *value /= norm);
+    for value in &mut centred {
+        *value /= norm;
+    }
     Some(centred)
 }
 
@@ -54,7 +58,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut start = 0;
     // `==` rather than `total_cmp`, so that 0.0 and -0.0 tie.
     for tied in order.chunk_by(|&a, &b| values[a] == values[b]) {
-        let mean = start as f64 + (tied.len() as f64 + 1.0) / 2.0;
+        let mean = start as f64 + f64::midpoint(1.0, tied.len() as f64);
         for &index in tied {
             ranks[index] = mean;
         }
