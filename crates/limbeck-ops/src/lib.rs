@@ -1,1 +1,43 @@
-//! Placeholder until the crate's first module lands.
+//! Fused tensor operations over packed, padding-free batches, each with its backward pass.
+//!
+//! On the CPU in single precision the operations run as fused kernels; elsewhere (a GPU, double
+//! precision) the same functions run as compositions of candle's operations ([`plain`]), which are
+//! also what the kernels are tested against. Parameters own their gradients ([`Parameter`]).
+//! Functions fail on mismatched shapes.
+//!
+//! Results do not depend on the number of threads, and a sentence's results do not depend on the
+//! other sentences of its batch.
+
+mod access;
+mod activation;
+mod anchor;
+mod attention;
+mod buffer;
+mod dropout;
+mod embedding;
+mod kernels;
+mod layer;
+mod layer_norm;
+mod linear;
+pub mod loss;
+pub mod optimizer;
+mod parameter;
+mod pass;
+pub mod plain;
+mod pool;
+mod relative;
+mod starts;
+
+pub use activation::activation;
+pub use attention::attention;
+pub use dropout::{DropoutKey, dropout, mix64};
+pub use embedding::{EmbeddingIds, embedding_sum};
+pub use kernels::activation::Activation;
+pub use layer::{LayerParameters, LayerSpec, Queries, transformer_layer};
+pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
+pub use linear::linear;
+pub use parameter::{Gradient, Parameter, Rows, backward};
+pub use pass::{Learning, Pass};
+pub use pool::mean_pool;
+pub use relative::RelativePositionBias;
+pub use starts::Starts;

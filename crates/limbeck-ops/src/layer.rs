@@ -1,0 +1,645 @@
+//! A whole post-norm transformer layer as one operation.
+//!
+//! One node of the graph instead of a dozen: between the matrix products nothing is allocated,
+//! copied or summed by the graph, and what the backward pass needs stays in pooled buffers.
+
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
+
+use crate::access::{slice, with_data, with_parameters};
+use crate::anchor;
+use crate::buffer::Buffer;
+use crate::dropout::{DropoutKey, RowDropout};
+use crate::kernels::attention::{self, Columns, Gradients, Inputs};
+use crate::kernels::gemm::{Write, matmul_nn};
+use crate::kernels::norm::{self, NormWeights};
+use crate::kernels::reduce::add;
+use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
+use crate::parameter::{Parameter, is_fused};
+use crate::pass::Pass;
+use crate::relative::RelativePositionBias;
+use crate::{Activation, Starts, plain};
+
+/// Weights of one post-norm transformer layer of width `H` and inner width `I`.
+#[derive(Debug, Clone)]
+pub struct LayerParameters {
+    /// Queries, keys and values merged, `[3H, H]`.
+    pub qkv_weight: Parameter,
+    /// `[3H]`.
+    pub qkv_bias: Parameter,
+    /// Attention output, `[H, H]`.
+    pub output_weight: Parameter,
+    /// `[H]`.
+    pub output_bias: Parameter,
+    /// Norm after attention, `[H]`.
+    pub attention_norm_scale: Parameter,
+    /// `[H]`.
+    pub attention_norm_shift: Parameter,
+    /// First feed-forward layer, `[I, H]`.
+    pub up_weight: Parameter,
+    /// `[I]`.
+    pub up_bias: Parameter,
+    /// Second feed-forward layer, `[H, I]`.
+    pub down_weight: Parameter,
+    /// `[H]`.
+    pub down_bias: Parameter,
+    /// Norm after the feed-forward block, `[H]`.
+    pub norm_scale: Parameter,
+    /// `[H]`.
+    pub norm_shift: Parameter,
+}
+
+impl LayerParameters {
+    /// All twelve, in the order of a forward pass.
+    pub fn all(&self) -> [&Parameter; 12] {
+        [
+            &self.qkv_weight,
+            &self.qkv_bias,
+            &self.output_weight,
+            &self.output_bias,
+            &self.attention_norm_scale,
+            &self.attention_norm_shift,
+            &self.up_weight,
+            &self.up_bias,
+            &self.down_weight,
+            &self.down_bias,
+            &self.norm_scale,
+            &self.norm_shift,
+        ]
+    }
+}
+
+/// Settings of one transformer layer.
+#[derive(Debug, Clone)]
+pub struct LayerSpec {
+    /// Number of attention heads.
+    pub heads: usize,
+    /// Constant under the root of the norms.
+    pub epsilon: f64,
+    /// Function inside the feed-forward block.
+    pub activation: Activation,
+    /// Dropout after both blocks, in `[0, 1)`.
+    pub hidden_dropout: f64,
+    /// Dropout of the attention probabilities, in `[0, 1)`.
+    pub attention_dropout: f64,
+    /// First of the three numbers that tell this layer's dropouts from others'.
+    pub site: u32,
+    /// Learned term added to the scores by relative position (MPNet).
+    pub relative_bias: Option<RelativePositionBias>,
+}
+
+/// Which tokens of a sentence leave a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queries {
+    /// All: the result is `[N, H]`.
+    All,
+    /// Only the first of each sentence: the result is `[B, H]`. Where a classifier pools the first
+    /// token, the last layer's queries, attention output and feed-forward block are needed for that
+    /// token alone; its keys and values still come from all.
+    First,
+}
+
+/// One post-norm layer: attention, dropout, residual and norm, then feed-forward, dropout, residual
+/// and norm (Vaswani et al. 2017, §3.1, as in BERT).
+///
+/// `x`: `[N, H]`. Returns `[N, H]`, or `[B, H]` for [`Queries::First`].
+pub fn transformer_layer(
+    x: &Tensor,
+    parameters: &LayerParameters,
+    starts: &Starts,
+    spec: &LayerSpec,
+    queries: Queries,
+    pass: &Pass,
+) -> Result<Tensor> {
+    if !is_fused(x) || parameters.all().iter().any(|p| !p.is_fused()) {
+        let (y, _) = plain::transformer_layer(x, parameters, starts, spec, pass)?;
+        return match queries {
+            Queries::All => Ok(y),
+            Queries::First => y.index_select(&Tensor::new(starts.first_rows(), x.device())?, 0),
+        };
+    }
+    let op = Layer {
+        parameters: parameters.clone(),
+        starts: starts.clone(),
+        query_starts: match queries {
+            Queries::All => starts.clone(),
+            Queries::First => starts.single_rows(),
+        },
+        query_dropout: match queries {
+            Queries::All => pass.dropout.clone(),
+            Queries::First => pass
+                .dropout
+                .as_ref()
+                .map(|key| key.select(starts.first_rows())),
+        },
+        spec: spec.clone(),
+        queries,
+        learning: pass.is_learning(),
+        records: pass.is_learning() || x.track_op(),
+        saved: Mutex::new(None),
+    };
+    let x = x.contiguous()?;
+    if op.records && !x.track_op() {
+        anchor::track(&x)?.apply_op1(op)
+    } else {
+        x.apply_op1(op)
+    }
+}
+
+struct Layer {
+    parameters: LayerParameters,
+    starts: Starts,
+    query_starts: Starts,
+    query_dropout: Option<DropoutKey>,
+    spec: LayerSpec,
+    queries: Queries,
+    learning: bool,
+    records: bool,
+    saved: Mutex<Option<Saved>>,
+}
+
+/// What the backward pass needs from the forward pass. `M` rows leave the layer, `N` enter it.
+struct Saved {
+    /// `[N, 3H]`; with single queries `[M, H]` of queries, then `[N, 2H]` of keys and values.
+    qkv: Buffer,
+    probabilities: Buffer,
+    context: Buffer,
+    attention_normalised: Buffer,
+    attention_deviation: Buffer,
+    middle: Buffer,
+    inner: Buffer,
+    activated: Buffer,
+    normalised: Buffer,
+    deviation: Buffer,
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    tokens: usize,
+    rows: usize,
+    hidden: usize,
+    inner: usize,
+}
+
+impl Layer {
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            tokens: self.starts.tokens(),
+            rows: self.query_starts.tokens(),
+            hidden: self.parameters.norm_scale.len(),
+            inner: self.parameters.up_bias.len(),
+        }
+    }
+
+    fn shape(&self) -> attention::Shape<'_> {
+        attention::Shape {
+            key_starts: self.starts.offsets(),
+            query_starts: self.query_starts.offsets(),
+            heads: self.spec.heads,
+            head_size: self.sizes().hidden / self.spec.heads,
+        }
+    }
+
+    fn dropout(&self, probability: f64, site: u32) -> RowDropout<'_> {
+        RowDropout::new(
+            self.query_dropout.as_ref(),
+            probability as f32,
+            self.spec.site + site,
+        )
+    }
+
+    /// Queries, keys and values inside the saved projections.
+    fn inputs<'a>(&self, qkv: &'a [f32]) -> Inputs<'a> {
+        let Sizes { rows, hidden, .. } = self.sizes();
+        let columns = |data, stride, offset| Columns {
+            data,
+            stride,
+            offset,
+        };
+        match self.queries {
+            Queries::All => Inputs {
+                query: columns(qkv, 3 * hidden, 0),
+                key: columns(qkv, 3 * hidden, hidden),
+                value: columns(qkv, 3 * hidden, 2 * hidden),
+            },
+            Queries::First => {
+                let (query, key_value) = qkv.split_at(rows * hidden);
+                Inputs {
+                    query: columns(query, hidden, 0),
+                    key: columns(key_value, 2 * hidden, 0),
+                    value: columns(key_value, 2 * hidden, hidden),
+                }
+            }
+        }
+    }
+
+    fn project(&self, qkv: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32]) {
+        let Sizes {
+            tokens,
+            rows,
+            hidden,
+            ..
+        } = self.sizes();
+        match self.queries {
+            Queries::All => {
+                linear_forward(qkv, x, weight, Some(bias), (tokens, 3 * hidden, hidden))
+            }
+            Queries::First => {
+                let first = self.first_rows(x);
+                let (query, key_value) = qkv.split_at_mut(rows * hidden);
+                let ((query_weight, kv_weight), (query_bias, kv_bias)) =
+                    (weight.split_at(hidden * hidden), bias.split_at(hidden));
+                linear_forward(
+                    query,
+                    &first,
+                    query_weight,
+                    Some(query_bias),
+                    (rows, hidden, hidden),
+                );
+                linear_forward(
+                    key_value,
+                    x,
+                    kv_weight,
+                    Some(kv_bias),
+                    (tokens, 2 * hidden, hidden),
+                );
+            }
+        }
+    }
+
+    /// The rows of `x` that leave the layer.
+    fn first_rows(&self, x: &[f32]) -> Buffer {
+        let Sizes { rows, hidden, .. } = self.sizes();
+        let mut first = Buffer::take(rows * hidden);
+        for (out, &row) in first.chunks_exact_mut(hidden).zip(self.starts.first_rows()) {
+            out.copy_from_slice(&x[row as usize * hidden..][..hidden]);
+        }
+        first
+    }
+
+    fn forward(&self, y: &mut [f32], x: &[f32]) -> Result<Saved> {
+        let Sizes {
+            tokens,
+            rows,
+            hidden,
+            inner,
+        } = self.sizes();
+        let epsilon = self.spec.epsilon as f32;
+        let qkv_len = match self.queries {
+            Queries::All => tokens * 3 * hidden,
+            Queries::First => (rows + 2 * tokens) * hidden,
+        };
+        let mut saved = Saved {
+            qkv: Buffer::take(qkv_len),
+            probabilities: Buffer::take(self.shape().probability_count()),
+            context: Buffer::take(rows * hidden),
+            attention_normalised: Buffer::take(rows * hidden),
+            attention_deviation: Buffer::take(rows),
+            middle: Buffer::take(rows * hidden),
+            inner: Buffer::take(rows * inner),
+            activated: Buffer::take(rows * inner),
+            normalised: Buffer::take(rows * hidden),
+            deviation: Buffer::take(rows),
+        };
+        let bias = self
+            .spec
+            .relative_bias
+            .as_ref()
+            .map(|b| b.values(self.starts.longest()))
+            .transpose()?;
+        let first = (self.queries == Queries::First).then(|| self.first_rows(x));
+        let residual = first.as_deref().unwrap_or(x);
+        with_parameters(
+            self.parameters.all(),
+            |[
+                qkv_w,
+                qkv_b,
+                out_w,
+                out_b,
+                norm1_w,
+                norm1_b,
+                up_w,
+                up_b,
+                down_w,
+                down_b,
+                norm2_w,
+                norm2_b,
+            ]| {
+                self.project(&mut saved.qkv, x, qkv_w, qkv_b);
+                attention::forward(
+                    &mut saved.context,
+                    &mut saved.probabilities,
+                    self.inputs(&saved.qkv),
+                    self.shape(),
+                    bias.as_ref().map(crate::relative::BiasValues::view),
+                    &self.dropout(self.spec.attention_dropout, 0),
+                );
+                let mut out = Buffer::take(rows * hidden);
+                linear_forward(
+                    &mut out,
+                    &saved.context,
+                    out_w,
+                    Some(out_b),
+                    (rows, hidden, hidden),
+                );
+                norm::forward(
+                    &mut saved.middle,
+                    (
+                        &mut saved.attention_normalised,
+                        &mut saved.attention_deviation,
+                    ),
+                    &out,
+                    Some(residual),
+                    NormWeights {
+                        scale: norm1_w,
+                        shift: norm1_b,
+                        epsilon,
+                    },
+                    &self.dropout(self.spec.hidden_dropout, 1),
+                );
+                linear_forward(
+                    &mut saved.inner,
+                    &saved.middle,
+                    up_w,
+                    Some(up_b),
+                    (rows, inner, hidden),
+                );
+                self.spec
+                    .activation
+                    .forward(&mut saved.activated, &saved.inner, inner);
+                linear_forward(
+                    &mut out,
+                    &saved.activated,
+                    down_w,
+                    Some(down_b),
+                    (rows, hidden, inner),
+                );
+                norm::forward(
+                    y,
+                    (&mut saved.normalised, &mut saved.deviation),
+                    &out,
+                    Some(&saved.middle),
+                    NormWeights {
+                        scale: norm2_w,
+                        shift: norm2_b,
+                        epsilon,
+                    },
+                    &self.dropout(self.spec.hidden_dropout, 2),
+                );
+                Ok(())
+            },
+        )?;
+        Ok(saved)
+    }
+
+    fn backward(&self, x: &[f32], y_gradient: &[f32], saved: &Saved) -> Result<Vec<f32>> {
+        let Sizes {
+            tokens,
+            rows,
+            hidden,
+            inner,
+        } = self.sizes();
+        let p = &self.parameters;
+        let mut gradient = Buffer::take(rows * hidden);
+        gradient.copy_from_slice(y_gradient);
+
+        // Feed-forward block.
+        self.norm_backward(
+            &mut gradient,
+            (&saved.normalised, &saved.deviation),
+            (&p.norm_scale, &p.norm_shift),
+        )?;
+        let mut middle = Buffer::take(rows * hidden);
+        middle.copy_from_slice(&gradient);
+        self.dropout(self.spec.hidden_dropout, 2)
+            .apply_all(&mut gradient, hidden);
+        let mut wide = Buffer::take(rows * inner);
+        self.linear_backward(
+            Some(&mut wide),
+            &gradient,
+            &saved.activated,
+            (&p.down_weight, &p.down_bias),
+            Write::Replace,
+        )?;
+        self.spec
+            .activation
+            .backward(&mut wide, &saved.inner, inner);
+        self.linear_backward(
+            Some(&mut middle),
+            &wide,
+            &saved.middle,
+            (&p.up_weight, &p.up_bias),
+            Write::Add,
+        )?;
+
+        // Attention block.
+        let mut gradient = middle;
+        self.norm_backward(
+            &mut gradient,
+            (&saved.attention_normalised, &saved.attention_deviation),
+            (&p.attention_norm_scale, &p.attention_norm_shift),
+        )?;
+        let mut dropped = Buffer::take(rows * hidden);
+        dropped.copy_from_slice(&gradient);
+        self.dropout(self.spec.hidden_dropout, 1)
+            .apply_all(&mut dropped, hidden);
+        let mut context = Buffer::take(rows * hidden);
+        self.linear_backward(
+            Some(&mut context),
+            &dropped,
+            &saved.context,
+            (&p.output_weight, &p.output_bias),
+            Write::Replace,
+        )?;
+        let qkv = self.attention_backward(&context, saved)?;
+        let mut x_gradient = vec![0.0; tokens * hidden];
+        match self.queries {
+            Queries::All => {
+                x_gradient.copy_from_slice(&gradient);
+                self.linear_backward(
+                    Some(&mut x_gradient),
+                    &qkv,
+                    x,
+                    (&p.qkv_weight, &p.qkv_bias),
+                    Write::Add,
+                )?;
+            }
+            Queries::First => {
+                self.single_query_backward(&mut x_gradient, &mut gradient, &qkv, x)?
+            }
+        }
+        Ok(x_gradient)
+    }
+
+    /// `gradient` with respect to a norm's output becomes that with respect to its input.
+    fn norm_backward(
+        &self,
+        gradient: &mut [f32],
+        (normalised, deviation): (&[f32], &[f32]),
+        (scale, shift): (&Parameter, &Parameter),
+    ) -> Result<()> {
+        crate::layer_norm::add_norm_gradients((scale, shift), gradient, normalised, self.learning);
+        with_parameters([scale], |[scale]| {
+            norm::backward(gradient, normalised, deviation, scale);
+            Ok(())
+        })
+    }
+
+    /// Gradients of a linear layer: of its weights when learning, of its input when asked.
+    fn linear_backward(
+        &self,
+        x_gradient: Option<&mut [f32]>,
+        gradient: &[f32],
+        x: &[f32],
+        (weight, bias): (&Parameter, &Parameter),
+        write: Write,
+    ) -> Result<()> {
+        let dims = weight.shape().dims();
+        let (outputs, inputs) = (dims[0], dims[1]);
+        let rows = gradient.len() / outputs;
+        if let Some(x_gradient) = x_gradient {
+            with_parameters([weight], |[weight]| {
+                matmul_nn(x_gradient, gradient, weight, (rows, inputs, outputs), write);
+                Ok(())
+            })?;
+        }
+        if self.learning {
+            add_weight_gradient(weight, gradient, x, (rows, outputs, inputs));
+            add_bias_gradient(bias, gradient);
+        }
+        Ok(())
+    }
+
+    fn attention_backward(&self, context: &[f32], saved: &Saved) -> Result<Buffer> {
+        let Sizes { rows, hidden, .. } = self.sizes();
+        let mut qkv = Buffer::take(saved.qkv.len());
+        let gradients = match self.queries {
+            Queries::All => Gradients {
+                query: (&mut qkv, 3 * hidden, 0),
+                key_value: None,
+                key_offset: hidden,
+                value_offset: 2 * hidden,
+            },
+            Queries::First => {
+                let (query, key_value) = qkv.split_at_mut(rows * hidden);
+                Gradients {
+                    query: (query, hidden, 0),
+                    key_value: Some((key_value, 2 * hidden)),
+                    key_offset: 0,
+                    value_offset: hidden,
+                }
+            }
+        };
+        let longest = self.starts.longest();
+        let mut bias = self
+            .spec
+            .relative_bias
+            .as_ref()
+            .map(|_| Buffer::zeroed(self.spec.heads * (2 * longest - 1)));
+        attention::backward(
+            gradients,
+            context,
+            &saved.probabilities,
+            self.inputs(&saved.qkv),
+            self.shape(),
+            bias.as_mut().map(|bias| (&mut **bias, longest)),
+            &self.dropout(self.spec.attention_dropout, 0),
+        );
+        if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, self.learning) {
+            bias.add_gradient(values, longest);
+        }
+        Ok(qkv)
+    }
+
+    /// The projections' backward pass when only first tokens have queries.
+    fn single_query_backward(
+        &self,
+        x_gradient: &mut [f32],
+        first_gradient: &mut [f32],
+        qkv: &[f32],
+        x: &[f32],
+    ) -> Result<()> {
+        let Sizes {
+            tokens,
+            rows,
+            hidden,
+            ..
+        } = self.sizes();
+        let (query, key_value) = qkv.split_at(rows * hidden);
+        with_parameters([&self.parameters.qkv_weight], |[weight]| {
+            let (query_weight, kv_weight) = weight.split_at(hidden * hidden);
+            matmul_nn(
+                x_gradient,
+                key_value,
+                kv_weight,
+                (tokens, hidden, 2 * hidden),
+                Write::Replace,
+            );
+            matmul_nn(
+                first_gradient,
+                query,
+                query_weight,
+                (rows, hidden, hidden),
+                Write::Add,
+            );
+            Ok(())
+        })?;
+        for (gradient, &row) in first_gradient
+            .chunks_exact(hidden)
+            .zip(self.starts.first_rows())
+        {
+            add(&mut x_gradient[row as usize * hidden..][..hidden], gradient);
+        }
+        if self.learning {
+            let first = self.first_rows(x);
+            crate::linear::add_split_gradients(
+                (&self.parameters.qkv_weight, &self.parameters.qkv_bias),
+                (query, &first, rows),
+                (key_value, x, tokens),
+                hidden,
+            );
+        }
+        Ok(())
+    }
+}
+
+impl CustomOp1 for Layer {
+    fn name(&self) -> &'static str {
+        "transformer-layer"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(storage, layout)?;
+        let Sizes {
+            tokens,
+            rows,
+            hidden,
+            ..
+        } = self.sizes();
+        if x.len() != tokens * hidden || hidden % self.spec.heads != 0 {
+            bail!(
+                "transformer layer: {} values for {tokens} tokens of {hidden} in {} heads",
+                x.len(),
+                self.spec.heads
+            );
+        }
+        let mut y = vec![0.0; rows * hidden];
+        let saved = self.forward(&mut y, x)?;
+        if self.records {
+            *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
+        }
+        Ok((CpuStorage::F32(y), (rows, hidden).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(saved) = &*saved else {
+            bail!("transformer layer: backward without a recorded forward pass")
+        };
+        let x_gradient = with_data(x, |x| {
+            with_data(gradient, |gradient| self.backward(x, gradient, saved))
+        })?;
+        Ok(Some(Tensor::from_vec(x_gradient, x.shape(), &Device::Cpu)?))
+    }
+}
