@@ -41,7 +41,7 @@ def read_library(path: Path) -> Library:
     data = path.read_bytes()
     if data[:6] != b"\x7fELF\x02\x01":
         raise SystemExit(f"{path}: not a 64-bit little-endian ELF file")
-    table, = struct.unpack_from("<Q", data, 0x28)
+    (table,) = struct.unpack_from("<Q", data, 0x28)
     size, count = struct.unpack_from("<HH", data, 0x3A)
     sections = [struct.unpack_from("<IIQQQQIIQQ", data, table + i * size) for i in range(count)]
 
