@@ -82,7 +82,7 @@ pub enum TextError {
     },
 
     /// A line of a jsonl file is not a JSON object.
-    #[error("{}:{line}: not a JSON object: {source}; write one object per line", .path.display())]
+    #[error("{}:{line}: not a JSON object: {}; write one object per line", .path.display(), in_one_line(.source))]
     MalformedJson {
         /// The file.
         path: PathBuf,
@@ -232,4 +232,9 @@ pub enum TextError {
         /// What is wrong and what to do.
         problem: String,
     },
+}
+
+/// A line is parsed on its own, so the parser's own count of lines would mislead.
+fn in_one_line(source: &serde_json::Error) -> String {
+    source.to_string().replace("at line 1 column", "at column")
 }

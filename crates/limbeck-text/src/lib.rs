@@ -4,6 +4,7 @@
 //! [`Metric`] how well it was; [`Classifier`] is what a model offers to code that only knows text. Nothing here prints, reads the
 //! environment or keeps state. Every error is a [`TextError`].
 
+mod atomic;
 mod data;
 mod error;
 mod example;
@@ -13,6 +14,7 @@ mod split;
 mod submission;
 mod task;
 
+pub use atomic::atomic_write;
 pub use data::{
     Column, Columns, DataSpec, Dataset, ExampleReader, Format, LabelRule, LabelSource, SkipReason,
     SkippedRow, read_examples, read_texts, text_lines,

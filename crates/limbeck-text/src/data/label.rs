@@ -69,14 +69,7 @@ impl LabelReader {
                 match index_of.get(name.as_ref()).or_else(declared) {
                     Some(&class) => Some(Label::Class(class)),
                     None if name == UNLABELLED => None,
-                    None => {
-                        return Err(TextError::UnknownLabel {
-                            path: self.path.clone(),
-                            line: row.line,
-                            found: raw.clone(),
-                            known: labels.clone(),
-                        });
-                    }
+                    None => return Err(self.unknown(row.line, raw, labels)),
                 }
             }
         };
@@ -133,6 +126,20 @@ impl LabelReader {
             return Err(self.out_of_range(line, raw, "a finite number"));
         }
         Ok(number)
+    }
+
+    /// Names the labels as the file should write them.
+    fn unknown(&self, line: u64, found: &str, labels: &[String]) -> TextError {
+        let in_file = |label: &String| {
+            let translated = self.names.iter().find(|(_, name)| *name == label);
+            translated.map_or(label, |(raw, _)| raw).clone()
+        };
+        TextError::UnknownLabel {
+            path: self.path.clone(),
+            line,
+            found: found.to_owned(),
+            known: labels.iter().map(in_file).collect(),
+        }
     }
 
     fn out_of_range(&self, line: u64, raw: &str, expected: &'static str) -> TextError {

@@ -1,9 +1,12 @@
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parquet::errors::ParquetError;
-use parquet::file::metadata::FileMetaData;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, FileMetaData, ParquetMetaData, RowGroupMetaData,
+};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::record::reader::RowIter;
@@ -27,7 +30,9 @@ pub(super) fn open(spec: &DataSpec) -> Result<Source, TextError> {
         source,
     };
     let file = line::open(&path)?.into_parts().0;
-    let reader = SerializedFileReader::new(file).map_err(fail)?;
+    let length = file.metadata()?.len();
+    let reader = guarded(|| SerializedFileReader::new(file)).map_err(fail)?;
+    check_ranges(reader.metadata(), length).map_err(fail)?;
     let metadata = reader.metadata().file_metadata();
     let fields = metadata.schema().get_fields().to_vec();
     let names: Vec<String> = fields.iter().map(|field| field.name().to_owned()).collect();
@@ -71,10 +76,11 @@ pub(super) fn open(spec: &DataSpec) -> Result<Source, TextError> {
         )
         .build()
         .map_err(fail)?;
-    let rows = RowIter::from_file_into(Box::new(reader))
-        .project(Some(projection))
-        .map_err(fail)?;
-    let rows = rows
+    let mut decoded =
+        guarded(|| RowIter::from_file_into(Box::new(reader)).project(Some(projection)))
+            .map_err(fail)?;
+    let decoded = std::iter::from_fn(move || guarded(|| decoded.next().transpose()).transpose());
+    let rows = decoded
         .zip(1..)
         .map(move |(row, number)| columns.row(number, row));
     let mut source = Source::plain(path.clone(), Box::new(rows));
@@ -87,6 +93,33 @@ pub(super) fn open(spec: &DataSpec) -> Result<Source, TextError> {
         source.declared = Some(TaskKind::Classification { labels });
     }
     Ok(source)
+}
+
+/// Refuses columns that lie outside the file; the decoder asserts where it should report.
+fn check_ranges(metadata: &ParquetMetaData, length: u64) -> Result<(), ParquetError> {
+    let is_inside = |column: &ColumnChunkMetaData| {
+        let start = column
+            .dictionary_page_offset()
+            .unwrap_or_else(|| column.data_page_offset());
+        let end = start.checked_add(column.compressed_size());
+        start >= 0 && column.compressed_size() >= 0 && end.is_some_and(|end| end as u64 <= length)
+    };
+    let mut columns = metadata
+        .row_groups()
+        .iter()
+        .flat_map(RowGroupMetaData::columns);
+    if columns.all(is_inside) {
+        return Ok(());
+    }
+    Err(ParquetError::General(
+        "a column lies outside the file".to_owned(),
+    ))
+}
+
+/// Makes an error of a panic: on damaged files `parquet` 60 has assertions that fail.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    let damaged = |_| Err(ParquetError::General("the data is damaged".to_owned()));
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(damaged)
 }
 
 /// The names under `info.features.LABEL.names` in the metadata Hugging Face's `datasets` writes.
