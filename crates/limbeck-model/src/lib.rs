@@ -1,1 +1,26 @@
-//! Placeholder until the crate's first module lands.
+//! Encoders, heads, tokenising, packed batches and checkpoints in Hugging Face's format.
+//!
+//! [`SentenceClassifier`] is teacher and student alike; [`Batch`] is what it reads. Functions on
+//! tensors fail on mismatched shapes.
+
+mod batch;
+mod checkpoint;
+mod classifier;
+mod config;
+mod encoder;
+mod error;
+mod head;
+mod seed;
+mod student;
+mod tokenizer;
+
+pub use batch::{Batch, batches_by_tokens};
+pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
+pub use classifier::{MaskedLanguageModel, Output, SentenceClassifier};
+pub use config::{Architecture, HeadKind, Target, TransformerConfig};
+pub use encoder::{Encoded, HiddenStates, Input, Last, Needs, Transformer};
+pub use error::ModelError;
+pub use head::{Head, MaskedLmHead};
+pub use seed::{generator, stream_key};
+pub use student::LayerSelection;
+pub use tokenizer::*;

@@ -79,7 +79,9 @@ pub struct LayerSpec {
     pub epsilon: f64,
     /// Function inside the feed-forward block.
     pub activation: Activation,
-    /// Dropout after both blocks, in `[0, 1)`.
+    /// Dropout after the attention block, in `[0, 1)`.
+    pub attention_output_dropout: f64,
+    /// Dropout after the feed-forward block, in `[0, 1)`.
     pub hidden_dropout: f64,
     /// Dropout of the attention probabilities, in `[0, 1)`.
     pub attention_dropout: f64,
@@ -356,7 +358,7 @@ impl Layer {
                         shift: norm1_b,
                         epsilon,
                     },
-                    &self.dropout(self.spec.hidden_dropout, 1),
+                    &self.dropout(self.spec.attention_output_dropout, 1),
                 );
                 linear_forward(
                     &mut saved.inner,
@@ -442,7 +444,7 @@ impl Layer {
         )?;
         let mut dropped = Buffer::take(rows * hidden);
         dropped.copy_from_slice(&gradient);
-        self.dropout(self.spec.hidden_dropout, 1)
+        self.dropout(self.spec.attention_output_dropout, 1)
             .apply_all(&mut dropped, hidden);
         let mut context = Buffer::take(rows * hidden);
         self.linear_backward(

@@ -38,6 +38,7 @@ pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use parameter::{Gradient, Parameter, Rows, backward};
 pub use pass::{Learning, Pass};
+pub use plain::AttentionMaps;
 pub use pool::mean_pool;
 pub use relative::RelativePositionBias;
 pub use starts::Starts;

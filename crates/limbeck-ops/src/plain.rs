@@ -163,7 +163,7 @@ pub fn transformer_layer(
     let qkv = linear(x, &w.qkv_weight, Some(&w.qkv_bias), pass)?;
     let (context, maps) = attention(&qkv, starts, spec, pass)?;
     let out = linear(&context, &w.output_weight, Some(&w.output_bias), pass)?;
-    let out = (dropout(&out, spec.hidden_dropout, spec.site + 1, pass)? + x)?;
+    let out = (dropout(&out, spec.attention_output_dropout, spec.site + 1, pass)? + x)?;
     let middle = layer_norm(
         &out,
         &w.attention_norm_scale,

@@ -115,6 +115,7 @@ fn spec(heads: usize, bias: Option<Parameter>) -> LayerSpec {
         heads,
         epsilon: 1e-12,
         activation: Activation::Gelu,
+        attention_output_dropout: 0.1,
         hidden_dropout: 0.1,
         attention_dropout: 0.2,
         site: 8,

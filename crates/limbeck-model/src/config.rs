@@ -1,0 +1,438 @@
+//! Hugging Face's `config.json`, read into what the encoders need and kept whole for writing back.
+
+use std::path::Path;
+
+use limbeck_ops::Activation;
+use serde_json::{Map, Value, json};
+
+use crate::ModelError;
+
+/// The four families of encoder that one implementation covers; they differ in names and details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// BERT: segments, tanh pooler (Devlin et al. 2019).
+    Bert,
+    /// RoBERTa: positions start at 2, own classification head (Liu et al. 2019).
+    Roberta,
+    /// DistilBERT: no segments, no pooler (Sanh et al. 2019).
+    DistilBert,
+    /// MPNet: relative position bias (Song et al. 2020).
+    MpNet,
+}
+
+impl Architecture {
+    const ALL: [Self; 4] = [Self::Bert, Self::Roberta, Self::DistilBert, Self::MpNet];
+
+    /// `model_type` in `config.json`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::Roberta => "roberta",
+            Self::DistilBert => "distilbert",
+            Self::MpNet => "mpnet",
+        }
+    }
+
+    /// What transformers calls a model of this family with a head of the given kind.
+    pub(crate) fn class_name(self, task: &str) -> String {
+        let family = match self {
+            Self::Bert => "Bert",
+            Self::Roberta => "Roberta",
+            Self::DistilBert => "DistilBert",
+            Self::MpNet => "MPNet",
+        };
+        format!("{family}{task}")
+    }
+}
+
+/// What a classifier pools before its linear layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadKind {
+    /// The family's own: tanh pooler (BERT), dense layer on the first token (the others).
+    Standard,
+    /// BERT's pooler followed by ReLU, as TinyBERT's released code has it, in teacher and student.
+    TinyBertRelu,
+    /// The mean over all tokens, then one linear layer.
+    Mean,
+}
+
+impl HeadKind {
+    const KEY: &'static str = "limbeck_head";
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::TinyBertRelu => "tinybert-relu",
+            Self::Mean => "mean",
+        }
+    }
+}
+
+/// What a model predicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// One of these labels; the order is the order of the logits.
+    Labels(Vec<String>),
+    /// One number.
+    Regression,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Labels(labels) => write!(f, "the labels {labels:?}"),
+            Self::Regression => f.write_str("a number"),
+        }
+    }
+}
+
+impl Target {
+    /// Number of logits.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Regression => 1,
+        }
+    }
+}
+
+/// Sizes and settings of a transformer encoder.
+#[derive(Debug, Clone)]
+pub struct TransformerConfig {
+    /// Family.
+    pub architecture: Architecture,
+    /// Rows of the word embedding table.
+    pub vocabulary_size: usize,
+    /// Width `H`.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub layer_count: usize,
+    /// Attention heads per layer; divides the width.
+    pub head_count: usize,
+    /// Width inside the feed-forward block.
+    pub intermediate_size: usize,
+    /// Rows of the position table.
+    pub max_positions: usize,
+    /// Rows of the segment table; 0 for none.
+    pub segment_count: usize,
+    /// Row of the padding token, from which RoBERTa and MPNet count positions.
+    pub pad_id: u32,
+    /// Constant under the root of the norms.
+    pub epsilon: f64,
+    /// Function inside the feed-forward block.
+    pub activation: Activation,
+    /// Dropout after embeddings and blocks, in `[0, 1)`.
+    pub hidden_dropout: f64,
+    /// Dropout of attention probabilities, in `[0, 1)`.
+    pub attention_dropout: f64,
+    /// Dropout before the classifier, in `[0, 1)`.
+    pub classifier_dropout: f64,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f64,
+    /// Buckets of the relative position bias; 0 for none.
+    pub relative_buckets: usize,
+    /// Pooling and layers of the classifier.
+    pub head: HeadKind,
+    /// Every key of `config.json`, known or not.
+    raw: Map<String, Value>,
+}
+
+impl TransformerConfig {
+    /// Reads `config.json`.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let text = fs_err::read_to_string(path).map_err(|source| ModelError::Read { source })?;
+        let value: Value =
+            serde_json::from_str(&text).map_err(|source| ModelError::ConfigSyntax {
+                path: path.to_owned(),
+                source,
+            })?;
+        let Value::Object(raw) = value else {
+            return Err(ModelError::ConfigKey {
+                path: path.to_owned(),
+                key: "model_type".into(),
+                found: "no object".into(),
+                expected: "a JSON object with the model's settings".into(),
+            });
+        };
+        Self::from_json(raw, path)
+    }
+
+    /// From the keys of a `config.json`; `path` is for messages.
+    pub fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
+        let keys = Keys { raw: &raw, path };
+        let model_type = keys.text("model_type")?;
+        let Some(architecture) = Architecture::ALL
+            .into_iter()
+            .find(|a| a.model_type() == model_type)
+        else {
+            return Err(ModelError::UnsupportedModel {
+                path: path.to_owned(),
+                model_type,
+            });
+        };
+        let distil = architecture == Architecture::DistilBert;
+        let name =
+            |plain: &'static str, distilbert: &'static str| if distil { distilbert } else { plain };
+        let hidden_dropout = keys.number_or(name("hidden_dropout_prob", "dropout"), 0.1)?;
+        let classifier_dropout = if distil {
+            keys.number_or("seq_classif_dropout", 0.2)?
+        } else {
+            keys.number_or("classifier_dropout", hidden_dropout)?
+        };
+        let pad_default = if matches!(architecture, Architecture::Roberta | Architecture::MpNet) {
+            1
+        } else {
+            0
+        };
+        let config = Self {
+            architecture,
+            vocabulary_size: keys.count("vocab_size")?,
+            hidden_size: keys.count(name("hidden_size", "dim"))?,
+            layer_count: keys.count(name("num_hidden_layers", "n_layers"))?,
+            head_count: keys.count(name("num_attention_heads", "n_heads"))?,
+            intermediate_size: keys.count(name("intermediate_size", "hidden_dim"))?,
+            max_positions: keys.count("max_position_embeddings")?,
+            segment_count: match architecture {
+                Architecture::Bert | Architecture::Roberta => {
+                    keys.count_or("type_vocab_size", 2)?
+                }
+                Architecture::DistilBert | Architecture::MpNet => 0,
+            },
+            pad_id: keys.count_or("pad_token_id", pad_default)? as u32,
+            epsilon: keys.number_or("layer_norm_eps", 1e-12)?,
+            activation: keys.activation(name("hidden_act", "activation"))?,
+            hidden_dropout,
+            attention_dropout: keys.number_or(
+                name("attention_probs_dropout_prob", "attention_dropout"),
+                0.1,
+            )?,
+            classifier_dropout,
+            initializer_range: keys.number_or("initializer_range", 0.02)?,
+            relative_buckets: match architecture {
+                Architecture::MpNet => keys.count_or("relative_attention_num_buckets", 32)?,
+                _ => 0,
+            },
+            head: keys.head()?,
+            raw: raw.clone(),
+        };
+        if config.head_count == 0 || !config.hidden_size.is_multiple_of(config.head_count) {
+            return Err(keys.wrong(
+                name("num_attention_heads", "n_heads"),
+                &config.head_count.to_string(),
+                &format!("a divisor of the hidden size {}", config.hidden_size),
+            ));
+        }
+        if let Some(kind) = raw
+            .get("position_embedding_type")
+            .and_then(Value::as_str)
+            .filter(|k| *k != "absolute")
+        {
+            return Err(keys.wrong("position_embedding_type", kind, "`absolute`"));
+        }
+        Ok(config)
+    }
+
+    /// The labels in `id2label`, if the checkpoint has a classifier.
+    pub fn target(&self) -> Option<Target> {
+        if self.raw.get("problem_type").and_then(Value::as_str) == Some("regression") {
+            return Some(Target::Regression);
+        }
+        let labels = self.raw.get("id2label")?.as_object()?;
+        let mut numbered: Vec<(usize, String)> = labels
+            .iter()
+            .filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str()?.to_owned())))
+            .collect();
+        numbered.sort();
+        match numbered.len() {
+            0 => None,
+            1 => Some(Target::Regression),
+            _ => Some(Target::Labels(
+                numbered.into_iter().map(|(_, label)| label).collect(),
+            )),
+        }
+    }
+
+    /// Longest sentence in tokens, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_positions - self.first_position() as usize
+    }
+
+    /// Position number of the first token.
+    pub fn first_position(&self) -> u32 {
+        match self.architecture {
+            Architecture::Roberta | Architecture::MpNet => self.pad_id + 1,
+            Architecture::Bert | Architecture::DistilBert => 0,
+        }
+    }
+
+    /// The same model with another number of layers.
+    #[must_use]
+    pub fn with_layers(mut self, layer_count: usize) -> Self {
+        self.layer_count = layer_count;
+        self
+    }
+
+    /// Keys for `config.json`, those read updated and the others as they were.
+    pub fn to_json(&self, target: Option<&Target>) -> Value {
+        let mut raw = self.raw.clone();
+        let distil = self.architecture == Architecture::DistilBert;
+        let mut set = |key: &str, value: Value| raw.insert(key.to_owned(), value);
+        set("model_type", json!(self.architecture.model_type()));
+        set("vocab_size", json!(self.vocabulary_size));
+        set(
+            if distil { "dim" } else { "hidden_size" },
+            json!(self.hidden_size),
+        );
+        set(
+            if distil {
+                "n_layers"
+            } else {
+                "num_hidden_layers"
+            },
+            json!(self.layer_count),
+        );
+        set(
+            if distil {
+                "n_heads"
+            } else {
+                "num_attention_heads"
+            },
+            json!(self.head_count),
+        );
+        set(
+            if distil {
+                "hidden_dim"
+            } else {
+                "intermediate_size"
+            },
+            json!(self.intermediate_size),
+        );
+        set("max_position_embeddings", json!(self.max_positions));
+        match target {
+            Some(Target::Labels(labels)) => {
+                let by_id: Map<_, _> = labels
+                    .iter()
+                    .enumerate()
+                    .map(|(i, l)| (i.to_string(), json!(l)))
+                    .collect();
+                let by_label: Map<_, _> = labels
+                    .iter()
+                    .enumerate()
+                    .map(|(i, l)| (l.clone(), json!(i)))
+                    .collect();
+                set("id2label", Value::Object(by_id));
+                set("label2id", Value::Object(by_label));
+                set("problem_type", json!("single_label_classification"));
+                set(
+                    "architectures",
+                    json!([self.architecture.class_name("ForSequenceClassification")]),
+                );
+            }
+            Some(Target::Regression) => {
+                set("id2label", json!({"0": "LABEL_0"}));
+                set("label2id", json!({"LABEL_0": 0}));
+                set("problem_type", json!("regression"));
+                set(
+                    "architectures",
+                    json!([self.architecture.class_name("ForSequenceClassification")]),
+                );
+            }
+            None => {
+                set(
+                    "architectures",
+                    json!([self.architecture.class_name("ForMaskedLM")]),
+                );
+            }
+        }
+        if self.head != HeadKind::Standard {
+            set(HeadKind::KEY, json!(self.head.name()));
+        }
+        Value::Object(raw)
+    }
+}
+
+/// Typed access to the keys of a configuration, with errors that name file and key.
+pub(crate) struct Keys<'a> {
+    pub(crate) raw: &'a Map<String, Value>,
+    pub(crate) path: &'a Path,
+}
+
+impl Keys<'_> {
+    pub(crate) fn wrong(&self, key: &str, found: &str, expected: &str) -> ModelError {
+        ModelError::ConfigKey {
+            path: self.path.to_owned(),
+            key: key.to_owned(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    fn present(&self, key: &str) -> Option<&Value> {
+        self.raw.get(key).filter(|value| !value.is_null())
+    }
+
+    fn required(&self, key: &str, expected: &str) -> Result<&Value, ModelError> {
+        self.present(key)
+            .ok_or_else(|| self.wrong(key, "nothing", expected))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<String, ModelError> {
+        let value = self.required(key, "a string")?;
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| self.wrong(key, &value.to_string(), "a string"))
+    }
+
+    pub(crate) fn count(&self, key: &str) -> Result<usize, ModelError> {
+        let value = self.required(key, "a whole number above 0")?;
+        match value.as_u64() {
+            Some(count) if count > 0 => Ok(count as usize),
+            _ => Err(self.wrong(key, &value.to_string(), "a whole number above 0")),
+        }
+    }
+
+    pub(crate) fn count_or(&self, key: &str, default: usize) -> Result<usize, ModelError> {
+        let Some(value) = self.present(key) else {
+            return Ok(default);
+        };
+        let count = value
+            .as_u64()
+            .ok_or_else(|| self.wrong(key, &value.to_string(), "a whole number"))?;
+        Ok(count as usize)
+    }
+
+    pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, ModelError> {
+        let Some(value) = self.present(key) else {
+            return Ok(default);
+        };
+        let number = value.as_f64().filter(|n| (0.0..1.0).contains(n));
+        number.ok_or_else(|| self.wrong(key, &value.to_string(), "a number in [0, 1)"))
+    }
+
+    fn activation(&self, key: &str) -> Result<Activation, ModelError> {
+        match self.present(key).and_then(Value::as_str).unwrap_or("gelu") {
+            "gelu" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            other => Err(self.wrong(key, other, "one of `gelu`, `gelu_new`, `relu`")),
+        }
+    }
+
+    fn head(&self) -> Result<HeadKind, ModelError> {
+        let Some(value) = self.present(HeadKind::KEY) else {
+            return Ok(HeadKind::Standard);
+        };
+        let kinds = [HeadKind::Standard, HeadKind::TinyBertRelu, HeadKind::Mean];
+        let kind = kinds
+            .into_iter()
+            .find(|kind| value.as_str() == Some(kind.name()));
+        kind.ok_or_else(|| {
+            self.wrong(
+                HeadKind::KEY,
+                &value.to_string(),
+                "`standard`, `tinybert-relu` or `mean`",
+            )
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What encoders are asked for and what they give.
+
+mod transformer;
+
+use candle_core::Tensor;
+use limbeck_ops::AttentionMaps;
+
+pub use transformer::Transformer;
+pub(crate) use transformer::{build_norm, first_rows};
+
+/// What a forward pass starts from.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The batch's token ids.
+    Ids,
+    /// Word embeddings given from outside, `[N, H]`, such as mixtures over the vocabulary; positions
+    /// and segments are added, then norm and dropout, as always.
+    Words(&'a Tensor),
+    /// The whole embedding sum given from outside, `[N, H]`, before norm and dropout.
+    Embeddings(&'a Tensor),
+}
+
+/// Which hidden states to return, the embedding output first and the last layer last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HiddenStates {
+    /// None.
+    #[default]
+    None,
+    /// The first token's, `[B, H]` each.
+    First,
+    /// All tokens', `[N, H]` each.
+    All,
+}
+
+/// What a forward pass should return beside its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Hidden states of every layer.
+    pub hidden: HiddenStates,
+    /// Attention scores and probabilities of every layer.
+    pub attention: bool,
+}
+
+impl Needs {
+    /// Nothing beside the result.
+    pub const NOTHING: Self = Self {
+        hidden: HiddenStates::None,
+        attention: false,
+    };
+
+    /// Whether all of `self` is in `provided`.
+    pub fn is_met_by(self, provided: Self) -> bool {
+        let hidden = match self.hidden {
+            HiddenStates::None => true,
+            HiddenStates::First => provided.hidden != HiddenStates::None,
+            HiddenStates::All => provided.hidden == HiddenStates::All,
+        };
+        hidden && (provided.attention || !self.attention)
+    }
+}
+
+/// The last layer's output, as far as it was asked for.
+#[derive(Debug, Clone)]
+pub enum Last {
+    /// Every token, `[N, H]`.
+    All(Tensor),
+    /// The first token of each sentence, `[B, H]`.
+    First(Tensor),
+}
+
+/// An encoder's results.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// The last layer's output.
+    pub last: Last,
+    /// Embedding output and each layer's output, if asked for.
+    pub hidden: Vec<Tensor>,
+    /// Each layer's attention, if asked for.
+    pub attention: Vec<AttentionMaps>,
+}

@@ -1,0 +1,893 @@
+//! From text to token ids, in the Hugging Face formats.
+
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use limbeck_text::Text;
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::ModelWrapper;
+use tokenizers::models::bpe::BPE;
+use tokenizers::models::wordlevel::WordLevel;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::bert::BertNormalizer;
+use tokenizers::normalizers::utils::Lowercase;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
+use tokenizers::processors::roberta::RobertaProcessing;
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::utils::truncation::{
+    TruncationDirection, TruncationParams, TruncationStrategy, truncate_encodings,
+};
+use tokenizers::{AddedToken, Model, PostProcessor, Tokenizer};
+
+use crate::ModelError;
+
+const TOKENIZER: &str = "tokenizer.json";
+const CONFIG: &str = "tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const WORD_PIECES: &str = "vocab.txt";
+const BPE_VOCABULARY: &str = "vocab.json";
+const BPE_MERGES: &str = "merges.txt";
+
+/// Keys of `tokenizer_config.json` that name special tokens.
+const ROLES: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// A tokenizer as the Hugging Face library builds it from the same folder.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    truncation_side: TruncationDirection,
+    /// What `tokenizer_config.json` said, or would say.
+    config: Map<String, Value>,
+    vocabulary_size: usize,
+}
+
+/// A tokenised sentence or pair, with special tokens and without padding.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Row numbers into the word embeddings.
+    pub ids: Vec<u32>,
+    /// 0 for the first sentence, 1 for the second where the model tells them apart.
+    pub segments: Vec<u32>,
+}
+
+impl TextTokenizer {
+    /// Opens `tokenizer.json`; without one `vocab.txt` (`WordPiece`), or `vocab.json` with `merges.txt` (RoBERTa's byte-level pairs).
+    ///
+    /// Padding and truncation settings in `tokenizer.json` are left aside, except for the side that is cut.
+    pub fn open(folder: &Path) -> Result<Self, ModelError> {
+        let config = read_config(folder)?;
+        let [whole, pieces, vocabulary, merges] =
+            [TOKENIZER, WORD_PIECES, BPE_VOCABULARY, BPE_MERGES].map(|name| folder.join(name));
+        if whole.is_file() {
+            let bytes = fs_err::read(&whole).map_err(|source| ModelError::Read { source })?;
+            let tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| bad(&whole, source))?;
+            return Ok(Self::new(tokenizer, config));
+        }
+        if pieces.is_file() {
+            return word_piece(&pieces, config);
+        }
+        if vocabulary.is_file() && merges.is_file() {
+            return byte_level(&vocabulary, &merges, config);
+        }
+        Err(ModelError::MissingTokenizer {
+            folder: folder.to_owned(),
+            found: file_names(folder)?,
+        })
+    }
+
+    /// One token per lower-cased, space-separated word, without special tokens: for word embeddings.
+    ///
+    /// `[PAD]` is 0 and `[UNK]` is 1; the words follow in the given order, repeats left out.
+    pub fn from_words(words: Vec<String>) -> Result<Self, ModelError> {
+        let mut distinct = vec!["[PAD]".to_owned(), "[UNK]".to_owned()];
+        let mut seen = std::collections::HashSet::new();
+        distinct.extend(
+            words
+                .into_iter()
+                .map(|word| word.to_lowercase())
+                .filter(|word| seen.insert(word.clone())),
+        );
+        let vocabulary = distinct.into_iter().zip(0..).collect();
+        let in_memory = Path::new("words");
+        let model = WordLevel::builder()
+            .vocab(vocabulary)
+            .unk_token("[UNK]".to_owned())
+            .build();
+        let mut tokenizer = Tokenizer::new(model.map_err(|source| bad(in_memory, source))?);
+        tokenizer
+            .with_normalizer(Some(Lowercase))
+            .map_err(|source| bad(in_memory, source))?;
+        tokenizer.with_pre_tokenizer(Some(WhitespaceSplit));
+        add_special(&mut tokenizer, in_memory, &["[PAD]", "[UNK]"], "")?;
+        let Value::Object(config) = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "model_input_names": ["input_ids", "attention_mask"],
+        }) else {
+            unreachable!("an object literal")
+        };
+        Ok(Self::new(tokenizer, config))
+    }
+
+    /// [`TextTokenizer::from_words`] with all words that occur at least `min_count` times, the most frequent first.
+    pub fn train_words<'a>(
+        texts: impl IntoIterator<Item = &'a Text>,
+        min_count: usize,
+    ) -> Result<Self, ModelError> {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for text in texts {
+            for sentence in std::iter::once(&text.first).chain(&text.second) {
+                for word in sentence.to_lowercase().split_whitespace() {
+                    *counts.entry(word.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        let mut words: Vec<(String, usize)> = counts
+            .into_iter()
+            .filter(|&(_, count)| count >= min_count)
+            .collect();
+        // Equally frequent words in the order of the alphabet: the order of the texts does not matter.
+        words.sort_unstable_by(|(a, a_count), (b, b_count)| {
+            b_count.cmp(a_count).then_with(|| a.cmp(b))
+        });
+        Self::from_words(words.into_iter().map(|(word, _)| word).collect())
+    }
+
+    fn new(mut tokenizer: Tokenizer, config: Map<String, Value>) -> Self {
+        let side = config.get("truncation_side").and_then(Value::as_str);
+        let truncation_side = match side {
+            Some("left") => TruncationDirection::Left,
+            Some(_) => TruncationDirection::Right,
+            None => tokenizer
+                .get_truncation()
+                .map_or(TruncationDirection::Right, |held| held.direction),
+        };
+        // Taking the settings away cannot fail; only setting them can.
+        let _ = tokenizer.with_truncation(None);
+        tokenizer.with_padding(None);
+        let vocabulary_size = tokenizer
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |id| id as usize + 1);
+        Self {
+            tokenizer,
+            truncation_side,
+            config,
+            vocabulary_size,
+        }
+    }
+
+    /// Cuts a text into tokens, adds the special tokens and keeps at most `max_len` in all.
+    ///
+    /// What is too long loses its end as with transformers' `truncation=True`: of a pair the longer sentence is cut to the length of
+    /// the shorter, then both alike, the second keeping the odd token when it is not the shorter.
+    /// A text without a single token becomes the unknown token, so no sentence is empty.
+    pub fn encode(&self, text: &Text, max_len: usize) -> Result<Encoding, ModelError> {
+        let failed = |source| ModelError::Encode {
+            text: text.first.chars().take(60).collect(),
+            source,
+        };
+        let special = self.special_count(text.second.is_some());
+        if max_len <= special {
+            return Err(ModelError::NoRoom { max_len, special });
+        }
+        let first = self
+            .tokenizer
+            .encode_fast(text.first.as_str(), false)
+            .map_err(failed)?;
+        let second = match &text.second {
+            Some(second) => {
+                let mut second = self
+                    .tokenizer
+                    .encode_fast(second.as_str(), false)
+                    .map_err(failed)?;
+                second.set_type_ids(vec![1; second.len()]);
+                Some(second)
+            }
+            None => None,
+        };
+        let params = TruncationParams {
+            direction: self.truncation_side,
+            max_length: max_len - special,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        };
+        let (mut first, mut second) = truncate_encodings(first, second, &params).map_err(failed)?;
+        first.take_overflowing();
+        if let Some(second) = &mut second {
+            second.take_overflowing();
+        }
+        let whole = self
+            .tokenizer
+            .post_process(first, second, true)
+            .map_err(failed)?;
+        let mut encoding = Encoding {
+            ids: whole.get_ids().to_vec(),
+            segments: whole.get_type_ids().to_vec(),
+        };
+        if let (true, Some(unknown)) = (encoding.ids.is_empty(), self.unknown_id()) {
+            encoding = Encoding {
+                ids: vec![unknown],
+                segments: vec![0],
+            };
+        }
+        Ok(encoding)
+    }
+
+    /// [`TextTokenizer::encode`] for many texts on all threads, in order.
+    pub fn encode_batch(
+        &self,
+        texts: &[Text],
+        max_len: usize,
+    ) -> Result<Vec<Encoding>, ModelError> {
+        texts
+            .par_iter()
+            .map(|text| self.encode(text, max_len))
+            .collect()
+    }
+
+    /// Number of special tokens around a single sentence or a pair.
+    pub fn special_count(&self, is_pair: bool) -> usize {
+        self.tokenizer
+            .get_post_processor()
+            .map_or(0, |processor| processor.added_tokens(is_pair))
+    }
+
+    /// One more than the largest id: the rows a table of embeddings needs.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary_size
+    }
+
+    /// The tokens by id; an id that no token has is an empty string.
+    pub fn vocabulary(&self) -> Vec<String> {
+        let mut tokens = vec![String::new(); self.vocabulary_size];
+        for (token, id) in self.tokenizer.get_vocab(true) {
+            tokens[id as usize] = token;
+        }
+        tokens
+    }
+
+    /// The id of a token, if there is such a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The padding token's id.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.role_id("pad_token", &["[PAD]", "<pad>"])
+    }
+
+    /// The mask token's id.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.role_id("mask_token", &["[MASK]", "<mask>"])
+    }
+
+    /// The id of tokens outside the vocabulary.
+    pub fn unknown_id(&self) -> Option<u32> {
+        self.role_id("unk_token", &["[UNK]", "<unk>"])
+    }
+
+    /// Ids that no text is meant to contain, in order: they are never masked or replaced.
+    pub fn special_ids(&self) -> Vec<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let mut ids: Vec<u32> = added
+            .into_iter()
+            .filter(|(_, token)| token.special)
+            .map(|(id, _)| id)
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn role_id(&self, role: &str, usual: &[&str]) -> Option<u32> {
+        let named = special_token(&self.config, role).and_then(|token| self.id(&token));
+        named.or_else(|| usual.iter().find_map(|token| self.id(token)))
+    }
+
+    /// SHA-256, in hexadecimal, of all that decides which ids a text gets: equal fingerprints encode equally.
+    pub fn fingerprint(&self) -> Result<String, ModelError> {
+        let mut hash = Sha256::new();
+        hash.update(self.serialised(Path::new("."), Layout::Compact)?);
+        hash.update(self.truncation_side.as_ref());
+        Ok(hash
+            .finalize()
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    }
+
+    /// Writes `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and the model's own vocabulary files.
+    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        let write = |name: &str, contents: String| {
+            fs_err::write(folder.join(name), contents)
+                .map_err(|source| ModelError::Write { source })
+        };
+        fs_err::create_dir_all(folder).map_err(|source| ModelError::Write { source })?;
+        write(TOKENIZER, self.serialised(folder, Layout::Indented)?)?;
+        write(CONFIG, indented(&Value::Object(self.saved_config())))?;
+        let roles = ROLES
+            .iter()
+            .filter_map(|&role| Some((role.to_owned(), self.config.get(role)?.clone())));
+        write(
+            SPECIAL_TOKENS,
+            indented(&Value::Object(
+                roles.filter(|(_, token)| !token.is_null()).collect(),
+            )),
+        )?;
+        if matches!(
+            self.tokenizer.get_model(),
+            ModelWrapper::WordPiece(_) | ModelWrapper::BPE(_)
+        ) {
+            let saved = self.tokenizer.get_model().save(folder, None);
+            saved.map_err(|source| ModelError::SaveTokenizer {
+                folder: folder.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn serialised(&self, folder: &Path, layout: Layout) -> Result<String, ModelError> {
+        let text = self.tokenizer.to_string(layout == Layout::Indented);
+        text.map_err(|source| ModelError::SaveTokenizer {
+            folder: folder.to_owned(),
+            source,
+        })
+    }
+
+    /// The configuration with what transformers needs to open the folder.
+    fn saved_config(&self) -> Map<String, Value> {
+        let mut config = self.config.clone();
+        config
+            .entry("tokenizer_class")
+            .or_insert_with(|| "PreTrainedTokenizerFast".into());
+        if self.truncation_side == TruncationDirection::Left {
+            config.insert("truncation_side".to_owned(), "left".into());
+        }
+        let usual: BTreeMap<&str, &[&str]> = BTreeMap::from([
+            ("cls_token", &["[CLS]", "<s>"][..]),
+            ("mask_token", &["[MASK]", "<mask>"]),
+            ("pad_token", &["[PAD]", "<pad>"]),
+            ("sep_token", &["[SEP]", "</s>"]),
+            ("unk_token", &["[UNK]", "<unk>"]),
+        ]);
+        for (role, tokens) in usual {
+            if let (false, Some(token)) = (
+                config.contains_key(role),
+                tokens.iter().find(|t| self.id(t).is_some()),
+            ) {
+                config.insert(role.to_owned(), (*token).into());
+            }
+        }
+        config
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Compact,
+    Indented,
+}
+
+/// BERT's tokenizer, or MPNet's when the special tokens are RoBERTa's.
+fn word_piece(path: &Path, mut config: Map<String, Value>) -> Result<TextTokenizer, ModelError> {
+    let bytes = fs_err::read(path).map_err(|source| ModelError::Read { source })?;
+    let vocabulary = WordPiece::read_bytes(&bytes).map_err(|source| bad(path, source))?;
+    let has = |token: &str| vocabulary.contains_key(token);
+    let names = if !has("[CLS]") && has("<s>") {
+        [
+            ("cls_token", "<s>"),
+            ("sep_token", "</s>"),
+            ("pad_token", "<pad>"),
+            ("unk_token", "[UNK]"),
+            ("mask_token", "<mask>"),
+        ]
+    } else {
+        [
+            ("cls_token", "[CLS]"),
+            ("sep_token", "[SEP]"),
+            ("pad_token", "[PAD]"),
+            ("unk_token", "[UNK]"),
+            ("mask_token", "[MASK]"),
+        ]
+    };
+    let tokens =
+        names.map(|(role, usual)| special_token(&config, role).unwrap_or_else(|| usual.to_owned()));
+    let [cls, sep, pad, unknown, mask] = tokens;
+    let id = |role, token: &str| {
+        let missing = || ModelError::MissingToken {
+            path: path.to_owned(),
+            role,
+            token: token.to_owned(),
+            size: vocabulary.len(),
+        };
+        vocabulary.get(token).copied().ok_or_else(missing)
+    };
+    let (cls_id, sep_id) = (id("cls_token", &cls)?, id("sep_token", &sep)?);
+    id("unk_token", &unknown)?;
+
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
+    let normalizer = BertNormalizer::new(
+        true,
+        flag("tokenize_chinese_chars").unwrap_or(true),
+        flag("strip_accents"),
+        flag("do_lower_case").unwrap_or(true),
+    );
+    let is_mpnet = cls == "<s>";
+    let model = WordPiece::builder()
+        .vocab(vocabulary)
+        .unk_token(unknown.clone())
+        .build();
+    let mut tokenizer = Tokenizer::new(model.map_err(|source| bad(path, source))?);
+    tokenizer
+        .with_normalizer(Some(normalizer))
+        .map_err(|source| bad(path, source))?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    tokenizer.with_decoder(Some(WordPieceDecoder::default()));
+    if is_mpnet {
+        tokenizer.with_post_processor(Some(pair_with_two_separators(
+            (&cls, cls_id),
+            (&sep, sep_id),
+            Spaces::Kept,
+        )));
+    } else {
+        let template = TemplateProcessing::builder()
+            .try_single(format!("{cls} $A {sep}"))
+            .and_then(|builder| builder.try_pair(format!("{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1")))
+            .map(|builder| {
+                builder
+                    .special_tokens(vec![(cls.clone(), cls_id), (sep.clone(), sep_id)])
+                    .build()
+            });
+        let template = template.map_err(|reason| bad(path, reason.into()))?;
+        tokenizer.with_post_processor(Some(template.map_err(|source| bad(path, source.into()))?));
+    }
+    let stripped = if is_mpnet { mask.as_str() } else { "" };
+    add_special(
+        &mut tokenizer,
+        path,
+        &[&pad, &unknown, &cls, &sep, &mask],
+        stripped,
+    )?;
+    for ((role, _), token) in names.into_iter().zip([cls, sep, pad, unknown, mask]) {
+        config.entry(role).or_insert_with(|| token.into());
+    }
+    let class = if is_mpnet {
+        "MPNetTokenizer"
+    } else {
+        "BertTokenizer"
+    };
+    config
+        .entry("tokenizer_class")
+        .or_insert_with(|| class.into());
+    Ok(TextTokenizer::new(tokenizer, config))
+}
+
+/// RoBERTa's tokenizer.
+fn byte_level(
+    vocabulary: &Path,
+    merges: &Path,
+    mut config: Map<String, Value>,
+) -> Result<TextTokenizer, ModelError> {
+    let names = [
+        ("cls_token", "<s>"),
+        ("sep_token", "</s>"),
+        ("pad_token", "<pad>"),
+        ("unk_token", "<unk>"),
+        ("mask_token", "<mask>"),
+    ];
+    let tokens =
+        names.map(|(role, usual)| special_token(&config, role).unwrap_or_else(|| usual.to_owned()));
+    let [cls, sep, pad, unknown, mask] = tokens;
+    let add_prefix_space = config
+        .get("add_prefix_space")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let model = BPE::from_file(&vocabulary.to_string_lossy(), &merges.to_string_lossy())
+        .continuing_subword_prefix(String::new())
+        .end_of_word_suffix(String::new())
+        .build()
+        .map_err(|source| bad(vocabulary, source))?;
+    let id = |role, token: &str| {
+        let size = model.get_vocab_size();
+        let missing = || ModelError::MissingToken {
+            path: vocabulary.to_owned(),
+            role,
+            token: token.to_owned(),
+            size,
+        };
+        model.token_to_id(token).ok_or_else(missing)
+    };
+    let (cls_id, sep_id) = (id("cls_token", &cls)?, id("sep_token", &sep)?);
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(add_prefix_space, true, true)));
+    tokenizer.with_decoder(Some(ByteLevel::default()));
+    let spaces = if add_prefix_space {
+        Spaces::Prefixed
+    } else {
+        Spaces::Kept
+    };
+    tokenizer.with_post_processor(Some(pair_with_two_separators(
+        (&cls, cls_id),
+        (&sep, sep_id),
+        spaces,
+    )));
+    add_special(
+        &mut tokenizer,
+        vocabulary,
+        &[&cls, &pad, &sep, &unknown, &mask],
+        &mask,
+    )?;
+    for ((role, _), token) in names.into_iter().zip([cls, sep, pad, unknown, mask]) {
+        config.entry(role).or_insert_with(|| token.into());
+    }
+    config
+        .entry("tokenizer_class")
+        .or_insert_with(|| "RobertaTokenizer".into());
+    config
+        .entry("add_prefix_space")
+        .or_insert_with(|| add_prefix_space.into());
+    Ok(TextTokenizer::new(tokenizer, config))
+}
+
+/// Whether a space is put before the first word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spaces {
+    Kept,
+    Prefixed,
+}
+
+/// `<s> a </s>` and `<s> a </s> </s> b </s>`, without segments.
+fn pair_with_two_separators(
+    cls: (&str, u32),
+    sep: (&str, u32),
+    spaces: Spaces,
+) -> RobertaProcessing {
+    RobertaProcessing::new((sep.0.to_owned(), sep.1), (cls.0.to_owned(), cls.1))
+        .trim_offsets(true)
+        .add_prefix_space(spaces == Spaces::Prefixed)
+}
+
+/// Registers special tokens; `stripped` also takes the spaces before it, as transformers has it for RoBERTa's mask.
+fn add_special(
+    tokenizer: &mut Tokenizer,
+    path: &Path,
+    tokens: &[&str],
+    stripped: &str,
+) -> Result<(), ModelError> {
+    let added = tokens
+        .iter()
+        .map(|&token| AddedToken::from(token, true).lstrip(token == stripped));
+    tokenizer
+        .add_special_tokens(added)
+        .map_err(|source| bad(path, source))?;
+    Ok(())
+}
+
+/// `tokenizer_config.json`, completed by `special_tokens_map.json`; both may be absent.
+fn read_config(folder: &Path) -> Result<Map<String, Value>, ModelError> {
+    let read = |name: &str| -> Result<Map<String, Value>, ModelError> {
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Ok(Map::new());
+        }
+        let bytes = fs_err::read(&path).map_err(|source| ModelError::Read { source })?;
+        serde_json::from_slice(&bytes).map_err(|source| bad(&path, source.into()))
+    };
+    let mut config = read(CONFIG)?;
+    for (role, token) in read(SPECIAL_TOKENS)? {
+        config.entry(role).or_insert(token);
+    }
+    Ok(config)
+}
+
+/// A special token's text: written as such, or inside an object with its settings.
+fn special_token(config: &Map<String, Value>, role: &str) -> Option<String> {
+    let value = config.get(role)?;
+    value
+        .as_str()
+        .or_else(|| value.get("content")?.as_str())
+        .map(str::to_owned)
+}
+
+fn file_names(folder: &Path) -> Result<Vec<String>, ModelError> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(folder).map_err(|source| ModelError::Read { source })? {
+        let entry = entry.map_err(|source| ModelError::Read { source })?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn indented(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn bad(path: &Path, source: Box<dyn Error + Send + Sync>) -> ModelError {
+    ModelError::BadTokenizer {
+        path: PathBuf::from(path),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../fixtures")
+            .join(name)
+    }
+
+    fn reference(name: &str) -> (Vec<Text>, Value) {
+        let path = fixture(name).join("reference.json");
+        let reference: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
+        let texts = reference["texts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|sentences| {
+                let sentence = |i: usize| sentences[i].as_str().map(str::to_owned);
+                Text {
+                    first: sentence(0).unwrap(),
+                    second: sentence(1),
+                }
+            });
+        (texts.collect(), reference)
+    }
+
+    fn encode(tokenizer: &TextTokenizer, text: &Text, max_len: usize) -> Vec<u32> {
+        tokenizer.encode(text, max_len).unwrap().ids
+    }
+
+    const ARCHITECTURES: [&str; 4] = ["tiny-bert", "tiny-distilbert", "tiny-roberta", "tiny-mpnet"];
+
+    #[test]
+    fn ids_and_segments_are_those_of_transformers() {
+        for name in ARCHITECTURES {
+            let (texts, reference) = reference(name);
+            let tokenizer = TextTokenizer::open(&fixture(name)).unwrap();
+            let encodings = tokenizer.encode_batch(&texts, 40).unwrap();
+            for (i, encoding) in encodings.iter().enumerate() {
+                assert_eq!(json!(encoding.ids), reference["ids"][i], "{name}, text {i}");
+                if !reference["segments"].is_null() {
+                    assert_eq!(
+                        json!(encoding.segments),
+                        reference["segments"][i],
+                        "{name}, text {i}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn vocabulary_files_alone_encode_like_the_whole_tokenizer() {
+        for name in ARCHITECTURES {
+            let folder = tempfile::tempdir().unwrap();
+            for file in [WORD_PIECES, BPE_VOCABULARY, BPE_MERGES, CONFIG] {
+                let from = fixture(name).join(file);
+                if from.is_file() {
+                    fs_err::copy(from, folder.path().join(file)).unwrap();
+                }
+            }
+            let (texts, _) = reference(name);
+            let (parts, whole) = (
+                TextTokenizer::open(folder.path()).unwrap(),
+                TextTokenizer::open(&fixture(name)).unwrap(),
+            );
+            for text in texts
+                .iter()
+                .chain(&[Text::single("a [MASK] film</s>"), Text::pair("", "ÀB")])
+            {
+                assert_eq!(
+                    parts.encode(text, 40).unwrap(),
+                    whole.encode(text, 40).unwrap(),
+                    "{name}: {text:?}"
+                );
+            }
+            assert_eq!(parts.vocabulary_size(), whole.vocabulary_size());
+            assert_eq!(
+                (parts.pad_id(), parts.mask_id()),
+                (whole.pad_id(), whole.mask_id())
+            );
+        }
+    }
+
+    #[test]
+    fn a_saved_tokenizer_is_the_same_tokenizer() {
+        for name in ARCHITECTURES {
+            let tokenizer = TextTokenizer::open(&fixture(name)).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            tokenizer.save(folder.path()).unwrap();
+            let again = TextTokenizer::open(folder.path()).unwrap();
+            assert_eq!(
+                tokenizer.fingerprint().unwrap(),
+                again.fingerprint().unwrap(),
+                "{name}"
+            );
+            for file in [WORD_PIECES, BPE_VOCABULARY, BPE_MERGES] {
+                assert_eq!(
+                    fixture(name).join(file).is_file(),
+                    folder.path().join(file).is_file(),
+                    "{name}: {file}"
+                );
+            }
+            fs_err::remove_file(folder.path().join(TOKENIZER)).unwrap();
+            let parts = TextTokenizer::open(folder.path()).unwrap();
+            for text in &reference(name).0 {
+                assert_eq!(
+                    encode(&parts, text, 40),
+                    encode(&tokenizer, text, 40),
+                    "{name}: {text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_longer_sentence_is_cut_first() {
+        let tokenizer = TextTokenizer::open(&fixture("tiny-bert")).unwrap();
+        let content = |text: &Text, max_len: usize| {
+            let encoding = tokenizer.encode(text, max_len).unwrap();
+            assert!(encoding.ids.len() <= max_len);
+            let second = encoding.segments.iter().filter(|&&s| s == 1).count();
+            (encoding.ids.len() - second - 2, second.saturating_sub(1))
+        };
+        // From transformers' fast tokenizers: an odd token goes to the second of equally long sentences.
+        let pair = Text::pair("a good film", "a bad movie");
+        assert_eq!(content(&pair, 9), (3, 3));
+        assert_eq!(content(&pair, 8), (2, 3));
+        assert_eq!(content(&pair, 7), (2, 2));
+        assert_eq!(content(&pair, 4), (0, 1));
+        let pair = Text::pair("a good film is not bad", "a movie");
+        assert_eq!(content(&pair, 9), (4, 2));
+        assert_eq!(content(&pair, 6), (2, 1));
+        let pair = Text::pair("a movie", "a good film is not bad");
+        assert_eq!(content(&pair, 6), (1, 2));
+        assert_eq!(
+            encode(&tokenizer, &Text::single("a good film"), 4),
+            [2, 5, 7, 3]
+        );
+        insta::assert_snapshot!(tokenizer.encode(&Text::pair("a", "film"), 3).unwrap_err(), @"");
+    }
+
+    #[test]
+    fn padding_and_truncation_settings_are_left_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut whole: Value =
+            serde_json::from_slice(&fs_err::read(fixture("tiny-bert").join(TOKENIZER)).unwrap())
+                .unwrap();
+        whole["padding"] = json!({"strategy": {"Fixed": 30}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"});
+        whole["truncation"] =
+            json!({"direction": "Left", "max_length": 4, "strategy": "LongestFirst", "stride": 0});
+        fs_err::write(folder.path().join(TOKENIZER), whole.to_string()).unwrap();
+        let tokenizer = TextTokenizer::open(folder.path()).unwrap();
+        assert_eq!(
+            encode(&tokenizer, &Text::single("a good film is bad"), 40),
+            [2, 5, 7, 9, 12, 8, 3]
+        );
+        assert_eq!(
+            encode(&tokenizer, &Text::single("a good film is bad"), 5),
+            [2, 9, 12, 8, 3],
+            "cut on the left"
+        );
+    }
+
+    #[test]
+    fn words_are_lower_cased_and_split_at_spaces() {
+        let texts = [
+            Text::single("A film , a Movie"),
+            Text::pair("film  a", "once"),
+        ];
+        let tokenizer = TextTokenizer::train_words(&texts, 1).unwrap();
+        assert_eq!(
+            tokenizer.vocabulary(),
+            ["[PAD]", "[UNK]", "a", "film", ",", "movie", "once"]
+        );
+        assert_eq!(encode(&tokenizer, &texts[0], 40), [2, 3, 4, 2, 5]);
+        assert_eq!(encode(&tokenizer, &Text::single("the FILM"), 40), [1, 3]);
+        assert_eq!(
+            encode(&tokenizer, &Text::single(" "), 40),
+            [1],
+            "no sentence is empty"
+        );
+        let pair = tokenizer.encode(&texts[1], 40).unwrap();
+        assert_eq!((pair.ids, pair.segments), (vec![3, 2, 6], vec![0, 0, 1]));
+        assert_eq!(
+            (
+                tokenizer.pad_id(),
+                tokenizer.unknown_id(),
+                tokenizer.mask_id()
+            ),
+            (Some(0), Some(1), None)
+        );
+        assert_eq!(
+            TextTokenizer::train_words(&texts, 2)
+                .unwrap()
+                .vocabulary_size(),
+            4
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        tokenizer.save(folder.path()).unwrap();
+        let again = TextTokenizer::open(folder.path()).unwrap();
+        assert_eq!(
+            again.fingerprint().unwrap(),
+            tokenizer.fingerprint().unwrap()
+        );
+        assert_eq!(
+            again.encode(&texts[1], 40).unwrap(),
+            tokenizer.encode(&texts[1], 40).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_folder_without_a_usable_tokenizer_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |folder: &Path| {
+            let error = TextTokenizer::open(folder).unwrap_err();
+            let source = error
+                .source()
+                .map(|source| format!("\n{source}"))
+                .unwrap_or_default();
+            format!("{error}{source}").replace(&folder.display().to_string(), "model")
+        };
+        let write =
+            |name: &str, contents: &str| fs_err::write(folder.path().join(name), contents).unwrap();
+        write("config.json", "{}");
+        insta::assert_snapshot!(message(folder.path()), @"");
+        write(BPE_VOCABULARY, r#"{"a": 0}"#);
+        write(BPE_MERGES, "#version: 0.2\na b c\n");
+        insta::assert_snapshot!(message(folder.path()), @"");
+        write(BPE_MERGES, "#version: 0.2\n");
+        insta::assert_snapshot!(message(folder.path()), @"");
+        write(WORD_PIECES, "[PAD]\n[CLS]\na\n");
+        insta::assert_snapshot!(message(folder.path()), @"");
+        write(TOKENIZER, r#"{"version": "1.0", "model": "#);
+        insta::assert_snapshot!(message(folder.path()), @"");
+        insta::assert_snapshot!(message(&folder.path().join("none")).replace(&folder.path().display().to_string(), "model"), @"");
+    }
+
+    #[test]
+    fn the_real_minilm_tokenizer_encodes_as_published() {
+        let Some(folder) = std::env::var_os("LIMBECK_MINILM_DIR") else {
+            println!("skipped: LIMBECK_MINILM_DIR is not set");
+            return;
+        };
+        let tokenizer = TextTokenizer::open(Path::new(&folder)).unwrap();
+        assert_eq!(tokenizer.vocabulary_size(), 30522);
+        // From transformers: "Hello world!" and a pair.
+        assert_eq!(
+            encode(&tokenizer, &Text::single("Hello world!"), 128),
+            [101, 7592, 2088, 999, 102]
+        );
+        assert_eq!(
+            encode(&tokenizer, &Text::pair("hello", "world"), 128),
+            [101, 7592, 102, 2088, 102]
+        );
+        assert_eq!(
+            (tokenizer.pad_id(), tokenizer.mask_id()),
+            (Some(0), Some(103))
+        );
+        let long = "film ".repeat(1000);
+        assert_eq!(encode(&tokenizer, &Text::single(long), 128).len(), 128);
+    }
+}
