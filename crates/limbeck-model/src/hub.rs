@@ -327,7 +327,6 @@ impl HubModel<'_> {
         let ApiError::RequestError(request) = error else {
             return download(error.into());
         };
-        // The client's error ends in its status; the response itself would be consumed by asking for it.
         let text = request.to_string();
         match request.into_response().map(|response| response.status()) {
             Some(status @ (401 | 403 | 404)) => ModelError::NotOnHub {
@@ -636,24 +635,24 @@ mod tests {
             )
         };
         let hub = Hub::start(WHOLE);
-        insta::assert_snapshot!(explain(&hub, "org/model", Network::Offline), @"");
-        insta::assert_snapshot!(explain(&hub, "org/model@gone", Network::Online), @"");
-        insta::assert_snapshot!(explain(&hub, "org/private", Network::Online), @"");
-        insta::assert_snapshot!(explain(&hub, "./runs/../none", Network::Online), @"");
+        insta::assert_snapshot!(explain(&hub, "org/model", Network::Offline), @"org/model@main: not in the cache cache, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model");
+        insta::assert_snapshot!(explain(&hub, "org/model@gone", Network::Online), @"org/model@gone: http://hub shows no such model (status 404); check the name, and set HF_TOKEN if the model is private or gated");
+        insta::assert_snapshot!(explain(&hub, "org/private", Network::Online), @"org/private@main: http://hub shows no such model (status 401); check the name, and set HF_TOKEN if the model is private or gated");
+        insta::assert_snapshot!(explain(&hub, "./runs/../none", Network::Online), @"./runs/../none: no model; wanted a folder with `config.json`, a run with `model/config.json`, or a hub id like `organisation/name@revision`, found nothing");
         let pickle = Hub::start(&[
             ("config.json", "{}"),
             ("pytorch_model.bin", "weights"),
             ("vocab.txt", ""),
         ]);
-        insta::assert_snapshot!(explain(&pickle, "org/model", Network::Online), @"");
+        insta::assert_snapshot!(explain(&pickle, "org/model", Network::Online), @"org/model@main: no model.safetensors on the hub; its pytorch_model.bin is not read; save the model again with transformers' `save_pretrained`, or try the revision `refs/pr/1`");
         let bare = Hub::start(&[("config.json", "{}"), ("model.safetensors", "weights")]);
-        insta::assert_snapshot!(explain(&bare, "org/model", Network::Online), @"");
+        insta::assert_snapshot!(explain(&bare, "org/model", Network::Online), @"org/model@main: no tokenizer on the hub; choose a repository with `tokenizer.json`, `vocab.txt`, or `vocab.json` and `merges.txt`");
         let unreachable = Hub {
             endpoint: "http://127.0.0.1:9".to_owned(),
             requests: Arc::default(),
         };
         let text = explain(&unreachable, "org/model", Network::Online);
-        insta::assert_snapshot!(text.lines().next().unwrap(), @"");
+        insta::assert_snapshot!(text.lines().next().unwrap(), @"org/model@main: cannot fetch the list of files from http://hub; check the connection and run again, or give a folder that holds the model");
     }
 
     #[test]

@@ -257,7 +257,10 @@ impl TextTokenizer {
     /// The tokens by id; an id that no token has is an empty string.
     pub fn vocabulary(&self) -> Vec<String> {
         let mut tokens = vec![String::new(); self.vocabulary_size];
-        for (token, id) in self.tokenizer.get_vocab(true) {
+        let by_id: BTreeMap<u32, String> = (self.tokenizer.get_vocab(true).into_iter())
+            .map(|(token, id)| (id, token))
+            .collect();
+        for (id, token) in by_id {
             tokens[id as usize] = token;
         }
         tokens
@@ -766,7 +769,7 @@ mod tests {
             encode(&tokenizer, &Text::single("a good film"), 4),
             [2, 5, 7, 3]
         );
-        insta::assert_snapshot!(tokenizer.encode(&Text::pair("a", "film"), 3).unwrap_err(), @"");
+        insta::assert_snapshot!(tokenizer.encode(&Text::pair("a", "film"), 3).unwrap_err(), @"a limit of 3 tokens leaves no room for text beside 3 special tokens; raise the maximum length");
     }
 
     #[test]
@@ -853,17 +856,23 @@ mod tests {
         let write =
             |name: &str, contents: &str| fs_err::write(folder.path().join(name), contents).unwrap();
         write("config.json", "{}");
-        insta::assert_snapshot!(message(folder.path()), @"");
+        insta::assert_snapshot!(message(folder.path()), @r#"model: no tokenizer; wanted `tokenizer.json`, or `vocab.txt`, or `vocab.json` with `merges.txt`, found ["config.json"]"#);
         write(BPE_VOCABULARY, r#"{"a": 0}"#);
         write(BPE_MERGES, "#version: 0.2\na b c\n");
-        insta::assert_snapshot!(message(folder.path()), @"");
+        insta::assert_snapshot!(message(folder.path()), @r#"
+model/vocab.json: not a tokenizer's file; fetch it again
+Merges text file invalid at line 1
+"#);
         write(BPE_MERGES, "#version: 0.2\n");
-        insta::assert_snapshot!(message(folder.path()), @"");
+        insta::assert_snapshot!(message(folder.path()), @"model/vocab.json: no token `<s>` (cls_token) among the 1 of the vocabulary; name the right one in `tokenizer_config.json`");
         write(WORD_PIECES, "[PAD]\n[CLS]\na\n");
-        insta::assert_snapshot!(message(folder.path()), @"");
+        insta::assert_snapshot!(message(folder.path()), @"model/vocab.txt: no token `[SEP]` (sep_token) among the 3 of the vocabulary; name the right one in `tokenizer_config.json`");
         write(TOKENIZER, r#"{"version": "1.0", "model": "#);
-        insta::assert_snapshot!(message(folder.path()), @"");
-        insta::assert_snapshot!(message(&folder.path().join("none")).replace(&folder.path().display().to_string(), "model"), @"");
+        insta::assert_snapshot!(message(folder.path()), @r#"
+model/tokenizer.json: not a tokenizer's file; fetch it again
+EOF while parsing a value at line 1 column 28
+"#);
+        insta::assert_snapshot!(message(&folder.path().join("none")).replace(&folder.path().display().to_string(), "model"), @"failed to read directory `model`: No such file or directory (os error 2)");
     }
 
     #[test]
