@@ -6,6 +6,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod gemm;
+pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod reduce;
 
