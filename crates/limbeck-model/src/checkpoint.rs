@@ -276,6 +276,19 @@ impl<'a> Builder<'a> {
         self.stacked(&[name.to_owned()], shape, init)
     }
 
+    /// A parameter that never learns.
+    pub(crate) fn frozen(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Parameter, ModelError> {
+        let parameter = self.parameter(name, shape, init)?.frozen();
+        let slot = self.slots.last_mut().expect("the parameter just made");
+        slot.parameter = parameter.clone();
+        Ok(parameter)
+    }
+
     /// A parameter stored as several tensors of equal shape, stacked along the first dimension.
     pub(crate) fn stacked(
         &mut self,

@@ -9,7 +9,7 @@ use limbeck_ops::{Parameter, Pass, Queries, mean_pool};
 use crate::ModelError;
 use crate::batch::Batch;
 use crate::checkpoint::{Builder, Slot, WEIGHTS_FILE, Weights, write_tensors};
-use crate::config::{Architecture, Target, TransformerConfig};
+use crate::config::{Architecture, ModelConfig, Target, TransformerConfig};
 use crate::encoder::{HiddenStates, Input, Last, Needs, Transformer};
 use crate::head::{Head, MaskedLmHead};
 use crate::seed::generator;
@@ -30,15 +30,33 @@ pub struct Output {
 /// A sentence classifier or regressor.
 #[derive(Debug, Clone)]
 pub struct SentenceClassifier {
-    encoder: Transformer,
-    head: Head,
+    body: Body,
+    config: ModelConfig,
     target: Target,
     slots: Vec<Slot>,
     fresh: Vec<String>,
 }
 
+/// The networks there are.
+#[derive(Debug, Clone)]
+enum Body {
+    Transformer {
+        encoder: Box<Transformer>,
+        head: Head,
+    },
+}
+
+/// Where parameters come from.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// A trained encoder, whose head may be missing.
+    Checkpoint(&'a Weights),
+    /// A few tensors to begin with; all others are drawn.
+    Beginning(&'a Weights),
+}
+
 impl SentenceClassifier {
-    /// Loads a Hugging Face folder.
+    /// Loads a Hugging Face folder, or a student's in the same form; `model_type` in `config.json` decides.
     ///
     /// With `target = None` the checkpoint must hold a trained head. With a target, the checkpoint's
     /// head is taken if its labels are the same; a checkpoint without a head gets a fresh one drawn
@@ -49,21 +67,21 @@ impl SentenceClassifier {
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
-        let config = TransformerConfig::open(&path)?;
+        let config = ModelConfig::open(&folder.join("config.json"))?;
         let weights = Weights::open(folder)?;
-        Self::from_weights(&config, &weights, target, seed, device)
+        Self::from_weights(config, &weights, target, seed, device)
     }
 
-    /// The same from weights in memory.
+    /// The same from weights in memory; `config`: a [`ModelConfig`] or `&TransformerConfig`.
     pub fn from_weights(
-        config: &TransformerConfig,
+        config: impl Into<ModelConfig>,
         weights: &Weights,
         target: Option<&Target>,
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let has_head = has_trained_head(config.architecture, weights);
+        let config = config.into();
+        let has_head = has_trained_head(&config, weights);
         let own = config.target();
         let target = match (target, own) {
             (None, Some(own)) if has_head => own,
@@ -79,76 +97,88 @@ impl SentenceClassifier {
                 target.clone()
             }
         };
-        Self::build(config, Some(weights), &target, seed, device)
+        Self::build(config, Origin::Checkpoint(weights), &target, seed, device)
     }
 
     /// A model with fresh weights only.
     pub fn fresh(
-        config: &TransformerConfig,
+        config: impl Into<ModelConfig>,
         target: &Target,
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        Self::build(config, None, target, seed, device)
+        let nothing = Weights::from_tensors(Path::new("fresh weights"), BTreeMap::new());
+        Self::beginning_with(config.into(), &nothing, target, seed, device)
+    }
+
+    /// A model with these tensors, and fresh ones for all others.
+    pub(crate) fn beginning_with(
+        config: ModelConfig,
+        weights: &Weights,
+        target: &Target,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Self::build(config, Origin::Beginning(weights), target, seed, device)
     }
 
     fn build(
-        config: &TransformerConfig,
-        weights: Option<&Weights>,
+        config: ModelConfig,
+        origin: Origin<'_>,
         target: &Target,
         seed: u64,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let prefix = match weights {
-            Some(weights) => model_prefix(config.architecture, weights),
-            None => format!("{}.", config.architecture.model_type()),
-        };
-        let mut builder = Builder::new(weights, device);
-        let has_pooler = builder.has(&format!("{prefix}pooler.dense.weight"));
-        if weights.is_none() {
+        let (Origin::Checkpoint(weights) | Origin::Beginning(weights)) = origin;
+        let mut builder = Builder::new(Some(weights), device);
+        if matches!(origin, Origin::Beginning(_)) {
             builder.fresh = Some(generator(seed, "encoder"));
         }
-        let encoder = Transformer::build(config, &prefix, &mut builder)?;
-        // A base model has no classifier yet, and some lack a pooler too; its encoder must be whole.
-        if weights.is_none_or(|w| !has_trained_head(config.architecture, w))
-            || (config.architecture == Architecture::Bert && !has_pooler)
-        {
-            builder.fresh = Some(generator(seed, "head"));
-        }
-        let head = Head::build(config, &prefix, target.outputs(), &mut builder)?;
-        let Builder {
-            mut slots, drawn, ..
-        } = builder;
-        // Written under the prefix that transformers' classifiers have, whatever it was read from.
-        let written = format!("{}.", config.architecture.model_type());
-        for name in slots.iter_mut().flat_map(|slot| &mut slot.names) {
-            let is_head = name.starts_with("classifier") || name.starts_with("pre_classifier");
-            if !is_head {
-                *name = format!("{written}{}", name.strip_prefix(&prefix).unwrap_or(name));
+        let body = match &config {
+            ModelConfig::Transformer(config) => {
+                build_transformer(config, origin, target.outputs(), seed, &mut builder)?
             }
-        }
+        };
+        let Builder { slots, drawn, .. } = builder;
         Ok(Self {
-            encoder,
-            head,
+            body,
+            config,
             target: target.clone(),
             slots,
             fresh: drawn,
         })
     }
 
-    /// The encoder.
-    pub fn encoder(&self) -> &Transformer {
-        &self.encoder
+    /// The transformer; `None` where the network is another.
+    pub fn encoder(&self) -> Option<&Transformer> {
+        match &self.body {
+            Body::Transformer { encoder, .. } => Some(encoder),
+        }
     }
 
     /// Sizes and settings.
-    pub fn config(&self) -> &TransformerConfig {
-        self.encoder.config()
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
 
     /// What it predicts.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Longest sentence in tokens, special tokens included; no limit is `usize::MAX`.
+    pub fn max_tokens(&self) -> usize {
+        self.config.max_tokens()
+    }
+
+    /// Number of layers between embeddings and head.
+    pub fn layer_count(&self) -> usize {
+        self.config.layer_count()
+    }
+
+    /// Kind, layers and width for tables: `BERT, 3 layers, width 384`.
+    pub fn kind_name(&self) -> String {
+        self.config.kind_name()
     }
 
     /// Names of tensors that the checkpoint lacked and that were drawn instead.
@@ -169,15 +199,19 @@ impl SentenceClassifier {
         &self.slots
     }
 
-    /// Number of parameters in all, and without the embedding tables.
+    /// Number of parameters in all, and without the embedding tables (and what reduces their width).
     pub fn parameter_count(&self) -> (usize, usize) {
-        let all: usize = self.slots.iter().map(|slot| slot.parameter.len()).sum();
+        let is_embedding = |name: &str| {
+            name.starts_with("embedding")
+                || (name.contains(".embeddings.") && !name.contains("LayerNorm"))
+        };
+        let count = |slot: &Slot| slot.parameter.len();
+        let all: usize = self.slots.iter().map(count).sum();
         let embeddings = self
             .slots
             .iter()
-            .filter(|slot| slot.names[0].contains("_embeddings."));
-        let embeddings: usize = embeddings.map(|slot| slot.parameter.len()).sum();
-        (all, all - embeddings)
+            .filter(|slot| is_embedding(&slot.names[0]));
+        (all, all - embeddings.map(count).sum::<usize>())
     }
 
     /// Logits and whatever else is asked for.
@@ -193,31 +227,34 @@ impl SentenceClassifier {
         needs: Needs,
         pass: &Pass,
     ) -> Result<Output, ModelError> {
-        let encoded = self
-            .encoder
-            .encode(batch, input, needs, self.head.reads(), pass)?;
-        let (logits, pooled) = self.head.apply(&encoded.last, batch, pass)?;
-        Ok(Output {
-            logits,
-            pooled,
-            hidden: encoded.hidden,
-            attention: encoded.attention,
-        })
+        match &self.body {
+            Body::Transformer { encoder, head } => {
+                let encoded = encoder.encode(batch, input, needs, head.reads(), pass)?;
+                let (logits, pooled) = head.apply(&encoded.last, batch, pass)?;
+                Ok(Output {
+                    logits,
+                    pooled,
+                    hidden: encoded.hidden,
+                    attention: encoded.attention,
+                })
+            }
+        }
     }
 
     /// Sentence embeddings: the mean over tokens of the last layer, `[B, H]`, without gradients.
     pub fn mean_embeddings(&self, batch: &Batch) -> Result<Tensor, ModelError> {
-        let encoded = self.encoder.encode(
-            batch,
-            Input::Ids,
-            Needs::NOTHING,
-            Queries::All,
-            &Pass::EVALUATE,
-        )?;
-        match encoded.last {
-            Last::All(x) => Ok(mean_pool(&x, &batch.starts)?),
-            Last::First(_) => unreachable!("all rows were asked for"),
-        }
+        let pass = &Pass::EVALUATE;
+        let last = match &self.body {
+            Body::Transformer { encoder, .. } => {
+                let encoded =
+                    encoder.encode(batch, Input::Ids, Needs::NOTHING, Queries::All, pass)?;
+                let Last::All(last) = encoded.last else {
+                    unreachable!("all rows were asked for")
+                };
+                last
+            }
+        };
+        Ok(mean_pool(&last, &batch.starts)?)
     }
 
     /// The checkpoint's tensors by name.
@@ -245,20 +282,57 @@ impl SentenceClassifier {
 
     /// Writes `config.json` and `model.safetensors`, which transformers can open.
     pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
-        save_model(
-            folder,
-            &self.config().to_json(Some(&self.target)),
-            &self.tensors()?,
-        )
+        save_model(folder, &self.config.to_json(&self.target), &self.tensors()?)
     }
 
-    /// Hidden states that forward passes can return.
-    pub fn provides() -> Needs {
-        Needs {
-            hidden: HiddenStates::All,
-            attention: true,
+    /// What forward passes can return beside logits.
+    pub fn provides(&self) -> Needs {
+        match &self.body {
+            Body::Transformer { .. } => Needs {
+                hidden: HiddenStates::All,
+                attention: true,
+            },
         }
     }
+}
+
+fn build_transformer(
+    config: &TransformerConfig,
+    origin: Origin<'_>,
+    outputs: usize,
+    seed: u64,
+    builder: &mut Builder<'_>,
+) -> Result<Body, ModelError> {
+    // Written under the prefix that transformers' classifiers have, whatever it was read from.
+    let written = format!("{}.", config.architecture.model_type());
+    let prefix = match origin {
+        Origin::Checkpoint(weights) => model_prefix(config.architecture, weights),
+        Origin::Beginning(_) => written.clone(),
+    };
+    let encoder = Transformer::build(config, &prefix, builder)?;
+    // A base model has no classifier yet, and some lack a pooler too; its encoder must be whole.
+    let has_head = match origin {
+        Origin::Checkpoint(weights) => {
+            let has_pooler = builder.has(&format!("{prefix}pooler.dense.weight"));
+            let needs_pooler = config.architecture == Architecture::Bert;
+            has_trained_transformer_head(config, weights) && (has_pooler || !needs_pooler)
+        }
+        Origin::Beginning(_) => false,
+    };
+    if !has_head {
+        builder.fresh = Some(generator(seed, "head"));
+    }
+    let head = Head::build(config, &prefix, outputs, builder)?;
+    for name in builder.slots.iter_mut().flat_map(|slot| &mut slot.names) {
+        let is_head = name.starts_with("classifier") || name.starts_with("pre_classifier");
+        if !is_head {
+            *name = format!("{written}{}", name.strip_prefix(&prefix).unwrap_or(name));
+        }
+    }
+    Ok(Body::Transformer {
+        encoder: Box::new(encoder),
+        head,
+    })
 }
 
 /// A masked language model: encoder and tied vocabulary head.
@@ -272,7 +346,15 @@ pub struct MaskedLanguageModel {
 impl MaskedLanguageModel {
     /// Loads a Hugging Face `*ForMaskedLM` folder.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        let config = TransformerConfig::open(&folder.join("config.json"))?;
+        let path = folder.join("config.json");
+        let config = TransformerConfig::open(&path)?;
+        if config.reduced.is_some() {
+            // The vocabulary layer is tied to a word table as wide as the layers.
+            return Err(ModelError::UnsupportedModel {
+                path,
+                model_type: config.model_type().to_owned(),
+            });
+        }
         let weights = Weights::open(folder)?;
         let mut builder = Builder::new(Some(&weights), device);
         let encoder = Transformer::build(
@@ -359,8 +441,14 @@ fn model_prefix(architecture: Architecture, weights: &Weights) -> String {
     }
 }
 
-fn has_trained_head(architecture: Architecture, weights: &Weights) -> bool {
-    let name = match architecture {
+fn has_trained_head(config: &ModelConfig, weights: &Weights) -> bool {
+    match config {
+        ModelConfig::Transformer(config) => has_trained_transformer_head(config, weights),
+    }
+}
+
+fn has_trained_transformer_head(config: &TransformerConfig, weights: &Weights) -> bool {
+    let name = match config.architecture {
         Architecture::Bert | Architecture::DistilBert => "classifier.weight",
         Architecture::Roberta | Architecture::MpNet => "classifier.out_proj.weight",
     };

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use limbeck_ops::Activation;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
+use crate::encoder::EmbeddingMode;
 
 /// The four families of encoder that one implementation covers; they differ in names and details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,16 @@ impl Architecture {
             Self::Roberta => "roberta",
             Self::DistilBert => "distilbert",
             Self::MpNet => "mpnet",
+        }
+    }
+
+    /// Name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "BERT",
+            Self::Roberta => "RoBERTa",
+            Self::DistilBert => "DistilBERT",
+            Self::MpNet => "MPNet",
         }
     }
 
@@ -96,6 +108,77 @@ impl Target {
     }
 }
 
+/// Word and segment embeddings of their own size, reduced to the layers' width by a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReducedEmbeddings {
+    /// Width `E` of one copy.
+    pub size: usize,
+    /// Which copies there are.
+    pub mode: EmbeddingMode,
+}
+
+/// `model_type` of a transformer with reduced embeddings.
+const BERT_S: &str = "limbeck-bert-s";
+
+/// Sizes and settings of any network that a checkpoint can hold.
+#[derive(Debug, Clone)]
+pub enum ModelConfig {
+    /// BERT and its relatives, with full or reduced embeddings.
+    Transformer(TransformerConfig),
+}
+
+impl ModelConfig {
+    /// Reads `config.json`; `model_type` decides.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let raw = read_object(path)?;
+        Ok(Self::Transformer(TransformerConfig::from_json(raw, path)?))
+    }
+
+    /// What the checkpoint predicts, if it has a classifier.
+    pub fn target(&self) -> Option<Target> {
+        match self {
+            Self::Transformer(config) => config.target(),
+        }
+    }
+
+    /// Longest sentence in tokens, special tokens included; no limit is `usize::MAX`.
+    pub fn max_tokens(&self) -> usize {
+        match self {
+            Self::Transformer(config) => config.max_tokens(),
+        }
+    }
+
+    /// Number of layers between embeddings and head.
+    pub fn layer_count(&self) -> usize {
+        match self {
+            Self::Transformer(config) => config.layer_count,
+        }
+    }
+
+    /// Kind, layers and width in words, for tables.
+    pub fn kind_name(&self) -> String {
+        let (kind, width) = match self {
+            Self::Transformer(config) => (config.kind(), config.hidden_size),
+        };
+        let layers = self.layer_count();
+        let plural = if layers == 1 { "layer" } else { "layers" };
+        format!("{kind}, {layers} {plural}, width {width}")
+    }
+
+    /// Keys for `config.json` of a classifier.
+    pub fn to_json(&self, target: &Target) -> Value {
+        match self {
+            Self::Transformer(config) => config.to_json(Some(target)),
+        }
+    }
+}
+
+impl From<&TransformerConfig> for ModelConfig {
+    fn from(config: &TransformerConfig) -> Self {
+        Self::Transformer(config.clone())
+    }
+}
+
 /// Sizes and settings of a transformer encoder.
 #[derive(Debug, Clone)]
 pub struct TransformerConfig {
@@ -133,6 +216,8 @@ pub struct TransformerConfig {
     pub relative_buckets: usize,
     /// Pooling and layers of the classifier.
     pub head: HeadKind,
+    /// Embeddings of another size than the layers (BERT_S); only with [`Architecture::Bert`].
+    pub reduced: Option<ReducedEmbeddings>,
     /// Every key of `config.json`, known or not.
     raw: Map<String, Value>,
 }
@@ -140,20 +225,7 @@ pub struct TransformerConfig {
 impl TransformerConfig {
     /// Reads `config.json`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let text = fs_err::read_to_string(path).map_err(|source| ModelError::Read { source })?;
-        let value: Value =
-            serde_json::from_str(&text).map_err(|source| ModelError::ConfigSyntax {
-                path: path.to_owned(),
-                source,
-            })?;
-        let Value::Object(raw) = value else {
-            return Err(ModelError::ConfigKey {
-                path: path.to_owned(),
-                key: "model_type".into(),
-                found: "no object".into(),
-                expected: "a JSON object with the model's settings".into(),
-            });
-        };
+        let raw = read_object(path)?;
         Self::from_json(raw, path)
     }
 
@@ -161,9 +233,13 @@ impl TransformerConfig {
     pub fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
         let keys = Keys { raw: &raw, path };
         let model_type = keys.text("model_type")?;
+        let family = match model_type.as_str() {
+            BERT_S => Architecture::Bert.model_type(),
+            other => other,
+        };
         let Some(architecture) = Architecture::ALL
             .into_iter()
-            .find(|a| a.model_type() == model_type)
+            .find(|a| a.model_type() == family)
         else {
             return Err(ModelError::UnsupportedModel {
                 path: path.to_owned(),
@@ -213,6 +289,13 @@ impl TransformerConfig {
                 _ => 0,
             },
             head: keys.head()?,
+            reduced: match model_type.as_str() {
+                BERT_S => Some(ReducedEmbeddings {
+                    size: keys.count("embedding_size")?,
+                    mode: keys.embedding_mode()?,
+                }),
+                _ => None,
+            },
             raw: raw.clone(),
         };
         if config.head_count == 0 || !config.hidden_size.is_multiple_of(config.head_count) {
@@ -232,24 +315,24 @@ impl TransformerConfig {
         Ok(config)
     }
 
+    /// `model_type` in `config.json`.
+    pub fn model_type(&self) -> &'static str {
+        match self.reduced {
+            Some(_) => BERT_S,
+            None => self.architecture.model_type(),
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.reduced {
+            Some(_) => "BERT_S",
+            None => self.architecture.name(),
+        }
+    }
+
     /// The labels in `id2label`, if the checkpoint has a classifier.
     pub fn target(&self) -> Option<Target> {
-        if self.raw.get("problem_type").and_then(Value::as_str) == Some("regression") {
-            return Some(Target::Regression);
-        }
-        let labels = self.raw.get("id2label")?.as_object()?;
-        let mut numbered: Vec<(usize, String)> = labels
-            .iter()
-            .filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str()?.to_owned())))
-            .collect();
-        numbered.sort();
-        match numbered.len() {
-            0 => None,
-            1 => Some(Target::Regression),
-            _ => Some(Target::Labels(
-                numbered.into_iter().map(|(_, label)| label).collect(),
-            )),
-        }
+        read_target(&self.raw)
     }
 
     /// Longest sentence in tokens, special tokens included.
@@ -277,7 +360,7 @@ impl TransformerConfig {
         let mut raw = self.raw.clone();
         let distil = self.architecture == Architecture::DistilBert;
         let mut set = |key: &str, value: Value| raw.insert(key.to_owned(), value);
-        set("model_type", json!(self.architecture.model_type()));
+        set("model_type", json!(self.model_type()));
         set("vocab_size", json!(self.vocabulary_size));
         set(
             if distil { "dim" } else { "hidden_size" },
@@ -308,47 +391,75 @@ impl TransformerConfig {
             json!(self.intermediate_size),
         );
         set("max_position_embeddings", json!(self.max_positions));
-        match target {
-            Some(Target::Labels(labels)) => {
-                let by_id: Map<_, _> = labels
-                    .iter()
-                    .enumerate()
-                    .map(|(i, l)| (i.to_string(), json!(l)))
-                    .collect();
-                let by_label: Map<_, _> = labels
-                    .iter()
-                    .enumerate()
-                    .map(|(i, l)| (l.clone(), json!(i)))
-                    .collect();
-                set("id2label", Value::Object(by_id));
-                set("label2id", Value::Object(by_label));
-                set("problem_type", json!("single_label_classification"));
-                set(
-                    "architectures",
-                    json!([self.architecture.class_name("ForSequenceClassification")]),
-                );
-            }
-            Some(Target::Regression) => {
-                set("id2label", json!({"0": "LABEL_0"}));
-                set("label2id", json!({"LABEL_0": 0}));
-                set("problem_type", json!("regression"));
-                set(
-                    "architectures",
-                    json!([self.architecture.class_name("ForSequenceClassification")]),
-                );
-            }
-            None => {
-                set(
-                    "architectures",
-                    json!([self.architecture.class_name("ForMaskedLM")]),
-                );
-            }
+        if let Some(reduced) = self.reduced {
+            set("embedding_size", json!(reduced.size));
+            set("embedding_mode", json!(reduced.mode));
+        }
+        let task = match target {
+            Some(_) => "ForSequenceClassification",
+            None => "ForMaskedLM",
+        };
+        if self.reduced.is_none() {
+            set("architectures", json!([self.architecture.class_name(task)]));
         }
         if self.head != HeadKind::Standard {
             set(HeadKind::KEY, json!(self.head.name()));
         }
+        if let Some(target) = target {
+            write_target(&mut raw, target);
+        }
         Value::Object(raw)
     }
+}
+
+fn read_target(raw: &Map<String, Value>) -> Option<Target> {
+    if raw.get("problem_type").and_then(Value::as_str) == Some("regression") {
+        return Some(Target::Regression);
+    }
+    let labels = raw.get("id2label")?.as_object()?;
+    let mut numbered: Vec<(usize, String)> = labels
+        .iter()
+        .filter_map(|(id, label)| Some((id.parse().ok()?, label.as_str()?.to_owned())))
+        .collect();
+    numbered.sort();
+    match numbered.len() {
+        0 => None,
+        1 => Some(Target::Regression),
+        _ => Some(Target::Labels(
+            numbered.into_iter().map(|(_, label)| label).collect(),
+        )),
+    }
+}
+
+fn write_target(raw: &mut Map<String, Value>, target: &Target) {
+    let unnamed = ["LABEL_0".to_owned()];
+    let (labels, problem) = match target {
+        Target::Labels(labels) => (labels.as_slice(), "single_label_classification"),
+        Target::Regression => (unnamed.as_slice(), "regression"),
+    };
+    let numbered = || labels.iter().enumerate();
+    let by_id: Map<_, _> = numbered().map(|(i, l)| (i.to_string(), json!(l))).collect();
+    let by_label: Map<_, _> = numbered().map(|(i, l)| (l.clone(), json!(i))).collect();
+    raw.insert("id2label".to_owned(), Value::Object(by_id));
+    raw.insert("label2id".to_owned(), Value::Object(by_label));
+    raw.insert("problem_type".to_owned(), json!(problem));
+}
+
+fn read_object(path: &Path) -> Result<Map<String, Value>, ModelError> {
+    let text = fs_err::read_to_string(path).map_err(|source| ModelError::Read { source })?;
+    let value: Value = serde_json::from_str(&text).map_err(|source| ModelError::ConfigSyntax {
+        path: path.to_owned(),
+        source,
+    })?;
+    let Value::Object(raw) = value else {
+        return Err(ModelError::ConfigKey {
+            path: path.to_owned(),
+            key: "model_type".into(),
+            found: "no object".into(),
+            expected: "a JSON object with the model's settings".into(),
+        });
+    };
+    Ok(raw)
 }
 
 /// Typed access to the keys of a configuration, with errors that name file and key.
@@ -408,6 +519,13 @@ impl Keys<'_> {
         };
         let number = value.as_f64().filter(|n| (0.0..1.0).contains(n));
         number.ok_or_else(|| self.wrong(key, &value.to_string(), "a number in [0, 1)"))
+    }
+
+    pub(crate) fn embedding_mode(&self) -> Result<EmbeddingMode, ModelError> {
+        let key = "embedding_mode";
+        let expected = "`static`, `non-static` or `multichannel`";
+        let value = self.required(key, expected)?;
+        EmbeddingMode::deserialize(value).map_err(|_| self.wrong(key, &value.to_string(), expected))
     }
 
     fn activation(&self, key: &str) -> Result<Activation, ModelError> {

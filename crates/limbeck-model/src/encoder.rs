@@ -1,10 +1,12 @@
 //! What encoders are asked for and what they give.
 
+mod embeddings;
 mod transformer;
 
 use candle_core::Tensor;
 use limbeck_ops::AttentionMaps;
 
+pub use embeddings::EmbeddingMode;
 pub use transformer::Transformer;
 pub(crate) use transformer::{build_norm, first_rows};
 
@@ -13,8 +15,9 @@ pub(crate) use transformer::{build_norm, first_rows};
 pub enum Input<'a> {
     /// The batch's token ids.
     Ids,
-    /// Word embeddings given from outside, `[N, H]`, such as mixtures over the vocabulary; positions
-    /// and segments are added, then norm and dropout, as always.
+    /// Word embeddings given from outside, such as mixtures over the vocabulary: `[N, H]`, or as wide
+    /// as the copies together where embeddings are reduced. Positions and segments are added, then
+    /// norm and dropout, as always.
     Words(&'a Tensor),
     /// The whole embedding sum given from outside, `[N, H]`, before norm and dropout.
     Embeddings(&'a Tensor),
@@ -47,6 +50,20 @@ impl Needs {
         hidden: HiddenStates::None,
         attention: false,
     };
+
+    /// What either needs.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        let hidden = match (self.hidden, other.hidden) {
+            (HiddenStates::All, _) | (_, HiddenStates::All) => HiddenStates::All,
+            (HiddenStates::First, _) | (_, HiddenStates::First) => HiddenStates::First,
+            (HiddenStates::None, HiddenStates::None) => HiddenStates::None,
+        };
+        Self {
+            hidden,
+            attention: self.attention || other.attention,
+        }
+    }
 
     /// Whether all of `self` is in `provided`.
     pub fn is_met_by(self, provided: Self) -> bool {

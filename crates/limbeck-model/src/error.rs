@@ -173,7 +173,7 @@ pub enum ModelError {
     },
 
     /// A model family that limbeck does not have.
-    #[error("{}: model type `{model_type}` is not supported; use one of `bert`, `roberta`, `distilbert`, `mpnet`", .path.display())]
+    #[error("{}: model type `{model_type}` is not supported here; use one of `bert`, `roberta`, `distilbert`, `mpnet`, or a student that limbeck wrote", .path.display())]
     UnsupportedModel {
         /// The configuration file.
         path: PathBuf,

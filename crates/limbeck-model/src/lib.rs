@@ -11,18 +11,20 @@ mod encoder;
 mod error;
 mod head;
 mod hub;
+mod layer_selection;
 mod seed;
-mod student;
 mod tokenizer;
 
 pub use batch::{Batch, batches_by_tokens};
 pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
 pub use classifier::{MaskedLanguageModel, Output, SentenceClassifier};
-pub use config::{Architecture, HeadKind, Target, TransformerConfig};
-pub use encoder::{Encoded, HiddenStates, Input, Last, Needs, Transformer};
+pub use config::{
+    Architecture, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
+};
+pub use encoder::{EmbeddingMode, Encoded, HiddenStates, Input, Last, Needs, Transformer};
 pub use error::ModelError;
 pub use head::{Head, MaskedLmHead};
 pub use hub::{Download, HubSettings, ModelSource, Network, resolve};
+pub use layer_selection::LayerSelection;
 pub use seed::{generator, stream_key};
-pub use student::LayerSelection;
 pub use tokenizer::{Encoding, TextTokenizer};

@@ -177,7 +177,7 @@ fn check_classifier(name: &str) {
         .forward(&batch, needs, &Pass::EVALUATE)
         .unwrap()
         .hidden;
-    assert_eq!(hidden.len(), model.config().layer_count + 1);
+    assert_eq!(hidden.len(), model.layer_count() + 1);
     for (layer, hidden) in hidden.iter().enumerate() {
         check(
             &format!("hidden {layer}"),
@@ -228,6 +228,7 @@ fn check_classifier(name: &str) {
         .for_each(limbeck_ops::Parameter::clear_gradient);
     let sum = model
         .encoder()
+        .unwrap()
         .embedding_sum(&batch, None, &Pass::EVALUATE)
         .unwrap();
     check("embeddings", &sum, &expected["embeddings"]);
@@ -255,7 +256,7 @@ fn check_classifier(name: &str) {
     );
 
     // From mixed word embeddings that are the words' own.
-    let words = model.encoder().word_embeddings().value();
+    let words = model.encoder().unwrap().word_embeddings().value();
     let words = words
         .index_select(&Tensor::new(&*batch.ids, &Device::Cpu).unwrap(), 0)
         .unwrap();

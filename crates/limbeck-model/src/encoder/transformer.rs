@@ -1,11 +1,10 @@
-use std::sync::Arc;
-
 use candle_core::Tensor;
 use limbeck_ops::{
-    AttentionMaps, EmbeddingIds, LayerNorm, LayerParameters, LayerSpec, Parameter, Pass, Queries,
-    RelativePositionBias, dropout, embedding_sum, layer_norm, plain, transformer_layer,
+    AttentionMaps, LayerNorm, LayerParameters, LayerSpec, Parameter, Pass, Queries,
+    RelativePositionBias, dropout, layer_norm, plain, transformer_layer,
 };
 
+use super::embeddings::Embeddings;
 use super::{Encoded, HiddenStates, Input, Last, Needs};
 use crate::ModelError;
 use crate::batch::Batch;
@@ -23,9 +22,7 @@ const SITES_PER_LAYER: u32 = 4;
 #[derive(Debug, Clone)]
 pub struct Transformer {
     config: TransformerConfig,
-    word: Parameter,
-    position: Parameter,
-    segment: Option<Parameter>,
+    embeddings: Embeddings,
     norm: LayerNorm,
     layers: Vec<LayerParameters>,
     specs: Vec<LayerSpec>,
@@ -38,28 +35,9 @@ impl Transformer {
         prefix: &str,
         builder: &mut Builder<'_>,
     ) -> Result<Self, ModelError> {
-        let hidden = config.hidden_size;
         let normal = Init::Normal(config.initializer_range);
-        let embedding = |name: &str| format!("{prefix}embeddings.{name}");
-        let word = builder.parameter(
-            &embedding("word_embeddings.weight"),
-            &[config.vocabulary_size, hidden],
-            normal,
-        )?;
-        let position = builder.parameter(
-            &embedding("position_embeddings.weight"),
-            &[config.max_positions, hidden],
-            normal,
-        )?;
-        let segment = match config.segment_count {
-            0 => None,
-            rows => Some(builder.parameter(
-                &embedding("token_type_embeddings.weight"),
-                &[rows, hidden],
-                normal,
-            )?),
-        };
-        let norm = build_norm(config, &embedding("LayerNorm"), builder)?;
+        let embeddings = Embeddings::build(config, prefix, builder)?;
+        let norm = build_norm(config, &format!("{prefix}embeddings.LayerNorm"), builder)?;
         let relative_bias = match config.relative_buckets {
             0 => None,
             buckets => Some(RelativePositionBias {
@@ -91,9 +69,7 @@ impl Transformer {
         let specs = specs.collect();
         Ok(Self {
             config: config.clone(),
-            word,
-            position,
-            segment,
+            embeddings,
             norm,
             layers,
             specs,
@@ -105,9 +81,15 @@ impl Transformer {
         &self.config
     }
 
-    /// The word embedding table, `[V, H]`.
+    /// The word embedding table, `[V, H]`, or `[V, E]` where embeddings are reduced (of two copies
+    /// the one that learns).
     pub fn word_embeddings(&self) -> &Parameter {
-        &self.word
+        self.embeddings.word()
+    }
+
+    /// The segment embedding table, as wide as that of the words; `None` where the family has none.
+    pub fn segment_embeddings(&self) -> Option<&Parameter> {
+        self.embeddings.segment()
     }
 
     /// Encodes a batch; `last` says which tokens of the last layer are needed.
@@ -182,25 +164,7 @@ impl Transformer {
         words: Option<&Tensor>,
         pass: &Pass,
     ) -> Result<Tensor, ModelError> {
-        let first = self.config.first_position();
-        let positions: Arc<[u32]> = batch.places.iter().map(|place| place + first).collect();
-        let mut tables = vec![&self.position];
-        let mut ids = vec![positions];
-        if let Some(segment) = &self.segment {
-            tables.push(segment);
-            // RoBERTa has a single segment row, whatever the pair says.
-            let rows = self.config.segment_count as u32;
-            ids.push(batch.segments.iter().map(|&s| s.min(rows - 1)).collect());
-        }
-        if words.is_none() {
-            tables.insert(0, &self.word);
-            ids.insert(0, Arc::clone(&batch.ids));
-        }
-        let sum = embedding_sum(&tables, &EmbeddingIds::new(ids), pass)?;
-        Ok(match words {
-            Some(words) => (words + sum)?,
-            None => sum,
-        })
+        self.embeddings.sum(&self.config, batch, words, pass)
     }
 
     fn check_length(&self, batch: &Batch) -> Result<(), ModelError> {

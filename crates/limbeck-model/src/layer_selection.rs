@@ -1,4 +1,4 @@
-//! Students cut from a teacher.
+//! Students made of a teacher's layers.
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ModelError;
 use crate::checkpoint::Weights;
 use crate::classifier::SentenceClassifier;
+use crate::encoder::Transformer;
 
 /// Which of a teacher's layers a student begins with (0-based).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +70,16 @@ fn distil_layer(index: usize, count: usize, teacher_layers: usize) -> usize {
 impl SentenceClassifier {
     /// A student made of some of this model's layers, with its embeddings and head.
     pub fn cut(&self, selection: &LayerSelection, device: &Device) -> Result<Self, ModelError> {
-        let layers = selection.layers(self.config().layer_count)?;
-        let architecture = self.config().architecture;
+        let Some(config) = self.encoder().map(Transformer::config) else {
+            return Err(ModelError::LayerSelection {
+                problem: format!(
+                    "the teacher is a {}, and only a transformer's layers can be taken; describe the student by its sizes",
+                    self.kind_name()
+                ),
+            });
+        };
+        let layers = selection.layers(config.layer_count)?;
+        let architecture = config.architecture;
         let stem = format!(
             "{}.{}.",
             architecture.model_type(),
@@ -95,7 +104,7 @@ impl SentenceClassifier {
                 tensors.insert(format!("{stem}{target}.{rest}"), tensor.clone());
             }
         }
-        let config = self.config().clone().with_layers(layers.len());
+        let config = config.clone().with_layers(layers.len());
         let weights = Weights::from_tensors(origin, tensors);
         Self::from_weights(&config, &weights, Some(self.target()), 0, device)
     }
