@@ -10,7 +10,7 @@ use crate::ModelError;
 use crate::batch::Batch;
 use crate::checkpoint::{Builder, Slot, WEIGHTS_FILE, Weights, write_tensors};
 use crate::config::{Architecture, ModelConfig, Target, TransformerConfig};
-use crate::encoder::{HiddenStates, Input, Last, Needs, Transformer};
+use crate::encoder::{BiLstm, HiddenStates, Input, Last, Needs, Transformer};
 use crate::head::{Head, MaskedLmHead};
 use crate::seed::generator;
 
@@ -44,6 +44,7 @@ enum Body {
         encoder: Box<Transformer>,
         head: Head,
     },
+    BiLstm(BiLstm),
 }
 
 /// Where parameters come from.
@@ -138,6 +139,9 @@ impl SentenceClassifier {
             ModelConfig::Transformer(config) => {
                 build_transformer(config, origin, target.outputs(), seed, &mut builder)?
             }
+            ModelConfig::BiLstm(config) => {
+                Body::BiLstm(BiLstm::build(config, target.outputs(), &mut builder)?)
+            }
         };
         let Builder { slots, drawn, .. } = builder;
         Ok(Self {
@@ -153,6 +157,15 @@ impl SentenceClassifier {
     pub fn encoder(&self) -> Option<&Transformer> {
         match &self.body {
             Body::Transformer { encoder, .. } => Some(encoder),
+            Body::BiLstm(_) => None,
+        }
+    }
+
+    /// The word embedding table, `[V, E]`; of two copies the one that learns.
+    pub fn word_embeddings(&self) -> &Parameter {
+        match &self.body {
+            Body::Transformer { encoder, .. } => encoder.word_embeddings(),
+            Body::BiLstm(network) => network.word_embeddings(),
         }
     }
 
@@ -238,6 +251,16 @@ impl SentenceClassifier {
                     attention: encoded.attention,
                 })
             }
+            Body::BiLstm(network) => {
+                BiLstm::check(input, needs)?;
+                let (logits, pooled) = network.apply(batch, pass)?;
+                Ok(Output {
+                    logits,
+                    pooled,
+                    hidden: Vec::new(),
+                    attention: Vec::new(),
+                })
+            }
         }
     }
 
@@ -253,6 +276,7 @@ impl SentenceClassifier {
                 };
                 last
             }
+            Body::BiLstm(network) => network.encode(batch, pass)?,
         };
         Ok(mean_pool(&last, &batch.starts)?)
     }
@@ -292,6 +316,7 @@ impl SentenceClassifier {
                 hidden: HiddenStates::All,
                 attention: true,
             },
+            Body::BiLstm(_) => Needs::NOTHING,
         }
     }
 }
@@ -444,6 +469,7 @@ fn model_prefix(architecture: Architecture, weights: &Weights) -> String {
 fn has_trained_head(config: &ModelConfig, weights: &Weights) -> bool {
     match config {
         ModelConfig::Transformer(config) => has_trained_transformer_head(config, weights),
+        ModelConfig::BiLstm(_) => weights.get("fc2.weight").is_some(),
     }
 }
 

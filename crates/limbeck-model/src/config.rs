@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
-use crate::encoder::EmbeddingMode;
+use crate::encoder::{BI_LSTM, BiLstmConfig, EmbeddingMode};
 
 /// The four families of encoder that one implementation covers; they differ in names and details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,19 +125,33 @@ const BERT_S: &str = "limbeck-bert-s";
 pub enum ModelConfig {
     /// BERT and its relatives, with full or reduced embeddings.
     Transformer(TransformerConfig),
+    /// A bidirectional LSTM.
+    BiLstm(BiLstmConfig),
 }
 
 impl ModelConfig {
     /// Reads `config.json`; `model_type` decides.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let raw = read_object(path)?;
-        Ok(Self::Transformer(TransformerConfig::from_json(raw, path)?))
+        match raw.get("model_type").and_then(Value::as_str) {
+            Some(BI_LSTM) => BiLstmConfig::from_json(&raw, path).map(Self::BiLstm),
+            _ => TransformerConfig::from_json(raw, path).map(Self::Transformer),
+        }
+    }
+
+    /// `model_type` in `config.json`.
+    pub fn model_type(&self) -> &'static str {
+        match self {
+            Self::Transformer(config) => config.model_type(),
+            Self::BiLstm(_) => BI_LSTM,
+        }
     }
 
     /// What the checkpoint predicts, if it has a classifier.
     pub fn target(&self) -> Option<Target> {
         match self {
             Self::Transformer(config) => config.target(),
+            Self::BiLstm(config) => config.target.clone(),
         }
     }
 
@@ -145,6 +159,7 @@ impl ModelConfig {
     pub fn max_tokens(&self) -> usize {
         match self {
             Self::Transformer(config) => config.max_tokens(),
+            Self::BiLstm(_) => usize::MAX,
         }
     }
 
@@ -152,6 +167,7 @@ impl ModelConfig {
     pub fn layer_count(&self) -> usize {
         match self {
             Self::Transformer(config) => config.layer_count,
+            Self::BiLstm(config) => config.layer_count,
         }
     }
 
@@ -159,6 +175,7 @@ impl ModelConfig {
     pub fn kind_name(&self) -> String {
         let (kind, width) = match self {
             Self::Transformer(config) => (config.kind(), config.hidden_size),
+            Self::BiLstm(config) => ("BiLSTM", config.hidden_size),
         };
         let layers = self.layer_count();
         let plural = if layers == 1 { "layer" } else { "layers" };
@@ -169,7 +186,20 @@ impl ModelConfig {
     pub fn to_json(&self, target: &Target) -> Value {
         match self {
             Self::Transformer(config) => config.to_json(Some(target)),
+            Self::BiLstm(config) => config.to_json(target),
         }
+    }
+}
+
+impl From<BiLstmConfig> for ModelConfig {
+    fn from(config: BiLstmConfig) -> Self {
+        Self::BiLstm(config)
+    }
+}
+
+impl From<TransformerConfig> for ModelConfig {
+    fn from(config: TransformerConfig) -> Self {
+        Self::Transformer(config)
     }
 }
 
@@ -323,6 +353,43 @@ impl TransformerConfig {
         }
     }
 
+    /// BERT-base over another vocabulary; its sizes are there to be changed.
+    pub fn bert(vocabulary_size: usize, pad_id: u32) -> Self {
+        let settings = json!({
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
+            "initializer_range": 0.02,
+            "layer_norm_eps": 1e-12,
+            "pad_token_id": pad_id,
+            "type_vocab_size": 2,
+        });
+        let Value::Object(raw) = settings else {
+            unreachable!("an object literal")
+        };
+        Self {
+            architecture: Architecture::Bert,
+            vocabulary_size,
+            hidden_size: 768,
+            layer_count: 12,
+            head_count: 12,
+            intermediate_size: 3072,
+            max_positions: 512,
+            segment_count: 2,
+            pad_id,
+            epsilon: 1e-12,
+            activation: Activation::Gelu,
+            hidden_dropout: 0.1,
+            attention_dropout: 0.1,
+            classifier_dropout: 0.1,
+            initializer_range: 0.02,
+            relative_buckets: 0,
+            head: HeadKind::Standard,
+            reduced: None,
+            raw,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self.reduced {
             Some(_) => "BERT_S",
@@ -412,7 +479,7 @@ impl TransformerConfig {
     }
 }
 
-fn read_target(raw: &Map<String, Value>) -> Option<Target> {
+pub(crate) fn read_target(raw: &Map<String, Value>) -> Option<Target> {
     if raw.get("problem_type").and_then(Value::as_str) == Some("regression") {
         return Some(Target::Regression);
     }
@@ -431,7 +498,7 @@ fn read_target(raw: &Map<String, Value>) -> Option<Target> {
     }
 }
 
-fn write_target(raw: &mut Map<String, Value>, target: &Target) {
+pub(crate) fn write_target(raw: &mut Map<String, Value>, target: &Target) {
     let unnamed = ["LABEL_0".to_owned()];
     let (labels, problem) = match target {
         Target::Labels(labels) => (labels.as_slice(), "single_label_classification"),

@@ -1,12 +1,16 @@
 //! What encoders are asked for and what they give.
 
+mod bi_lstm;
 mod embeddings;
 mod transformer;
 
 use candle_core::Tensor;
 use limbeck_ops::AttentionMaps;
 
+pub(crate) use bi_lstm::BI_LSTM;
+pub use bi_lstm::{BiLstm, BiLstmConfig};
 pub use embeddings::EmbeddingMode;
+pub(crate) use embeddings::frozen_name;
 pub use transformer::Transformer;
 pub(crate) use transformer::{build_norm, first_rows};
 

@@ -250,6 +250,22 @@ pub enum ModelError {
         limit: usize,
     },
 
+    /// Something asked of a network that only others have.
+    #[error("a {network} {what}; ask for logits from token ids alone, or use a transformer")]
+    NotProvided {
+        /// The network.
+        network: &'static str,
+        /// What it does not do.
+        what: &'static str,
+    },
+
+    /// A student's settings that do not fit each other or the teacher.
+    #[error("student: {problem}")]
+    Student {
+        /// What does not fit, and what to do.
+        problem: String,
+    },
+
     /// Layers asked for that the teacher does not have.
     #[error("layer selection: {problem}")]
     LayerSelection {
@@ -260,4 +276,24 @@ pub enum ModelError {
     /// A tensor operation failed: a bug, or a device out of memory.
     #[error("tensor operation: {0}")]
     Tensor(#[from] candle_core::Error),
+
+    /// A line of word vectors is malformed.
+    #[error("{}:{line}: {problem}", .path.display())]
+    WordVectorLine {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What was found and what was expected.
+        problem: String,
+    },
+
+    /// A file of word vectors, or its list of words, is malformed.
+    #[error("{}: {problem}", .path.display())]
+    WordVectorFile {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
 }

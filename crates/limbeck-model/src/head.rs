@@ -10,7 +10,8 @@ use crate::config::{Architecture, HeadKind, TransformerConfig};
 use crate::encoder::{Last, build_norm, first_rows};
 
 const FIRST_SITE: u32 = 4;
-const SECOND_SITE: u32 = 5;
+/// Where dropout before the last linear layer takes place.
+pub(crate) const HEAD_SITE: u32 = 5;
 
 /// A linear layer's two parameters.
 #[derive(Debug, Clone)]
@@ -30,6 +31,20 @@ impl Dense {
         Ok(Self {
             weight: builder.parameter(&format!("{name}.weight"), &[outputs, inputs], init)?,
             bias: builder.parameter(&format!("{name}.bias"), &[outputs], Init::Zeros)?,
+        })
+    }
+
+    /// Fresh weights as `torch.nn.Linear` draws them, both evenly within `1/√inputs`.
+    pub(crate) fn build_uniform(
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        builder: &mut Builder<'_>,
+    ) -> Result<Self, ModelError> {
+        let init = Init::Uniform(1.0 / (inputs as f64).sqrt());
+        Ok(Self {
+            weight: builder.parameter(&format!("{name}.weight"), &[outputs, inputs], init)?,
+            bias: builder.parameter(&format!("{name}.bias"), &[outputs], init)?,
         })
     }
 
@@ -135,7 +150,7 @@ impl Head {
             Layers::Relu { dense, classifier } => (dense.apply(&first, pass)?.relu()?, classifier),
             Layers::Mean { classifier } => (first, classifier),
         };
-        let logits = classifier.apply(&dropout(&pooled, self.dropout, SECOND_SITE, pass)?, pass)?;
+        let logits = classifier.apply(&dropout(&pooled, self.dropout, HEAD_SITE, pass)?, pass)?;
         Ok((logits, pooled))
     }
 }

@@ -13,7 +13,9 @@ mod head;
 mod hub;
 mod layer_selection;
 mod seed;
+mod student;
 mod tokenizer;
+mod word_vectors;
 
 pub use batch::{Batch, batches_by_tokens};
 pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
@@ -21,10 +23,17 @@ pub use classifier::{MaskedLanguageModel, Output, SentenceClassifier};
 pub use config::{
     Architecture, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
 };
-pub use encoder::{EmbeddingMode, Encoded, HiddenStates, Input, Last, Needs, Transformer};
+pub use encoder::{
+    BiLstm, BiLstmConfig, EmbeddingMode, Encoded, HiddenStates, Input, Last, Needs, Transformer,
+};
 pub use error::ModelError;
 pub use head::{Head, MaskedLmHead};
 pub use hub::{Download, HubSettings, ModelSource, Network, resolve};
 pub use layer_selection::LayerSelection;
 pub use seed::{generator, stream_key};
+pub use student::{
+    BertStudent, BiLstmStudent, EmbeddingConfig, EmbeddingSource, SmallBertStudent, StudentConfig,
+    Vocabulary,
+};
 pub use tokenizer::{Encoding, TextTokenizer};
+pub use word_vectors::{EmbeddingTable, Keep, WordVectors};
