@@ -1,1 +1,31 @@
-//! Placeholder until the crate's first module lands.
+//! Objectives, teachers, the training loop and evaluation.
+//!
+//! [`train()`] is the one loop: fine-tuning is distillation without a teacher. An [`Objective`] is a
+//! pure loss on outputs, a [`Teacher`] a source of outputs, live or stored. The loop tells an
+//! [`Observer`] what happens and knows nothing of files other than models and its own state.
+
+mod cache;
+mod config;
+mod data;
+mod error;
+mod evaluate;
+mod objective;
+mod predictor;
+pub mod resume;
+mod schedule;
+mod teacher;
+mod train;
+
+pub use cache::{CacheHeader, StoredTeacher};
+pub use config::{OptimizerKind, TrainConfig};
+pub use data::{EncodedSet, epoch_order};
+pub use error::TrainError;
+pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
+pub use objective::{
+    Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective, ObjectiveConfig,
+    SoftReduction, SoftTargets, SoftTargetsConfig, WeightedSum,
+};
+pub use predictor::Predictor;
+pub use schedule::Schedule;
+pub use teacher::{LiveTeacher, Signal, Teacher};
+pub use train::{EvaluationEvent, Folders, Observer, Run, StepEvent, Summary, train};

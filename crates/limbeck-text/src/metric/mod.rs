@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Label, TextError};
 
 /// How well predictions fit the gold labels; higher is better for all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
     /// Share of right predictions, in `[0, 1]`; see [`accuracy`].

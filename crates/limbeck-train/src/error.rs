@@ -1,0 +1,108 @@
+use std::io;
+use std::path::PathBuf;
+
+use limbeck_model::ModelError;
+use limbeck_text::TextError;
+
+/// What can go wrong while training, evaluating or caching a teacher.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A setting is out of range or does not fit the others.
+    #[error("`{setting}`: found {found}, expected {expected}")]
+    Setting {
+        /// The key in the run file.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The loss stopped being a number.
+    #[error("step {step}: the loss is {loss}; lower `learning-rate` (now {learning_rate:e}) or `clip-norm`, or look at the examples {examples:?}")]
+    NotANumber {
+        /// 1-based step.
+        step: u64,
+        /// The loss.
+        loss: f64,
+        /// The learning rate of that step.
+        learning_rate: f64,
+        /// Ids of the batch's first examples.
+        examples: Vec<u64>,
+    },
+    /// An example of a set to learn from has no gold label where an objective needs one.
+    #[error("example {id}: no gold label, but objective `{objective}` needs one; give a labelled set, or learn from the teacher alone")]
+    Unlabelled {
+        /// The example.
+        id: u64,
+        /// The objective.
+        objective: &'static str,
+    },
+    /// An objective needs a teacher, and there is none.
+    #[error("objective `{objective}` learns from a teacher; give one with `teacher`")]
+    NoTeacher {
+        /// The objective.
+        objective: &'static str,
+    },
+    /// The teacher cannot give what an objective needs.
+    #[error("objective `{objective}` needs {needs} of the teacher, which provides {provides}")]
+    TeacherLacks {
+        /// The objective.
+        objective: &'static str,
+        /// What it needs.
+        needs: String,
+        /// What the teacher gives.
+        provides: String,
+    },
+    /// A teacher no better than always answering the most frequent label.
+    #[error("the teacher's dev accuracy is {accuracy:.4}, and always answering `{label}` gives {baseline:.4}: it has not been fine-tuned for this task, or its labels are in another order; fine-tune it first, or force it with `--force-teacher`")]
+    UntrainedTeacher {
+        /// The teacher's accuracy.
+        accuracy: f64,
+        /// Share of the most frequent label.
+        baseline: f64,
+        /// That label.
+        label: String,
+    },
+    /// A stored teacher belongs to something else.
+    #[error("{}: stored teacher outputs have {what} {found}, this run has {expected}; delete the folder to make them anew", .path.display())]
+    CacheMismatch {
+        /// The cache folder.
+        path: PathBuf,
+        /// Which part differs.
+        what: &'static str,
+        /// The cache's.
+        found: String,
+        /// This run's.
+        expected: String,
+    },
+    /// A file of a cache or a checkpoint is damaged.
+    #[error("{}: {problem}; delete it to start from before it", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file cannot be read or written; the source names it.
+    #[error("{0}; check that the folder is writable and the disk has room")]
+    File(#[from] io::Error),
+    /// The run was asked to stop; its state is on disk.
+    #[error("stopped at step {step}; run the same command again to go on")]
+    Interrupted {
+        /// Steps done.
+        step: u64,
+    },
+    /// From the model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// From the data.
+    #[error(transparent)]
+    Text(#[from] TextError),
+}
+
+impl From<candle_core::Error> for TrainError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Model(ModelError::from(error))
+    }
+}

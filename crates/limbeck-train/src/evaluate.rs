@@ -1,0 +1,161 @@
+//! Logits of a whole set, and what they score.
+
+use std::collections::BTreeMap;
+
+use limbeck_model::{SentenceClassifier, Target, batches_by_tokens};
+use limbeck_model::Needs;
+use limbeck_ops::Pass;
+use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
+use limbeck_text::{Label, Metric};
+use candle_core::{Device, Tensor};
+
+use crate::TrainError;
+use crate::data::EncodedSet;
+
+/// Tokens per forward pass when nothing is learnt: large enough for the matrix products, small
+/// enough for the caches.
+pub const TOKEN_BUDGET: usize = 1024;
+
+/// A model's logits for every example of a set, in the set's order.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// Row-major, `[examples, outputs]`.
+    pub logits: Vec<f32>,
+    /// Outputs per example.
+    pub outputs: usize,
+}
+
+impl Predictions {
+    /// One example's logits.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.logits[index * self.outputs..][..self.outputs]
+    }
+
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.logits.len() / self.outputs.max(1)
+    }
+
+    /// Whether there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.logits.is_empty()
+    }
+
+    /// The label of the highest logit (the first of equals), or the number in a regression.
+    pub fn labels(&self, target: &Target) -> Vec<Label> {
+        let rows = self.logits.chunks_exact(self.outputs.max(1));
+        match target {
+            Target::Regression => rows.map(|row| Label::Score(row[0])).collect(),
+            Target::Labels(_) => rows.map(|row| Label::Class(highest(row))).collect(),
+        }
+    }
+
+    /// Each row's softmax.
+    pub fn probabilities(&self) -> Vec<f32> {
+        let mut values = Vec::with_capacity(self.logits.len());
+        for row in self.logits.chunks_exact(self.outputs.max(1)) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f64> = row.iter().map(|&l| f64::from(l - largest).exp()).collect();
+            let total: f64 = powers.iter().sum();
+            values.extend(powers.iter().map(|p| (p / total) as f32));
+        }
+        values
+    }
+}
+
+fn highest(row: &[f32]) -> u32 {
+    let mut best = 0;
+    for (index, &value) in row.iter().enumerate() {
+        if value > row[best] {
+            best = index;
+        }
+    }
+    best as u32
+}
+
+/// Logits of all examples; `progress` is told how many are done after each batch.
+pub fn predict(model: &SentenceClassifier, set: &EncodedSet, mut progress: impl FnMut(usize)) -> Result<Predictions, TrainError> {
+    let outputs = model.target().outputs();
+    let mut logits = vec![0.0; set.len() * outputs];
+    let mut done = 0;
+    for rows in batches_by_tokens(&set.lengths(), TOKEN_BUDGET) {
+        let output = model.forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE)?;
+        let values = output.logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
+            logits[row * outputs..][..outputs].copy_from_slice(values);
+        }
+        done += rows.len();
+        progress(done);
+    }
+    Ok(Predictions { logits, outputs })
+}
+
+/// What a model scores on a labelled set.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Its logits.
+    pub predictions: Predictions,
+    /// Mean cross-entropy, or mean squared error in a regression.
+    pub loss: f64,
+    /// By metric.
+    pub metrics: BTreeMap<Metric, f64>,
+}
+
+/// Scores a model on a labelled set.
+pub fn evaluate(
+    model: &SentenceClassifier,
+    set: &EncodedSet,
+    metrics: &[Metric],
+    progress: impl FnMut(usize),
+) -> Result<Evaluation, TrainError> {
+    let gold: Result<Vec<Label>, TrainError> = set
+        .labels()
+        .iter()
+        .zip(set.ids())
+        .map(|(label, &id)| label.ok_or(TrainError::Unlabelled { id, objective: "evaluation" }))
+        .collect();
+    let gold = gold?;
+    let predictions = predict(model, set, progress)?;
+    let predicted = predictions.labels(model.target());
+    let scores = metrics.iter().map(|&metric| Ok((metric, metric.score(&predicted, &gold)?)));
+    let metrics = scores.collect::<Result<_, TrainError>>()?;
+    Ok(Evaluation { loss: mean_loss(&predictions, &gold, model.target())?, predictions, metrics })
+}
+
+fn mean_loss(predictions: &Predictions, gold: &[Label], target: &Target) -> Result<f64, TrainError> {
+    let logits = Tensor::from_slice(&predictions.logits, (gold.len(), predictions.outputs), &Device::Cpu)?;
+    let loss = match target {
+        Target::Labels(_) => {
+            let classes: Vec<u32> = gold.iter().filter_map(|label| label.class()).collect();
+            cross_entropy(&logits, &classes)?
+        }
+        Target::Regression => {
+            let scores: Vec<f32> = gold.iter().filter_map(|label| label.score()).collect();
+            let scores = Tensor::from_vec(scores, logits.shape(), &Device::Cpu)?;
+            squared_error(&logits, &scores, SquaredReduction::ElementMean)?
+        }
+    };
+    Ok(f64::from(loss.to_scalar::<f32>()?))
+}
+
+/// Fails when a teacher is no better than always answering the most frequent gold label.
+///
+/// The silent error behind many failed reproductions: a base model instead of a fine-tuned one, or
+/// labels in another order.
+pub fn check_teacher(evaluation: &Evaluation, gold: &[Option<Label>], target: &Target) -> Result<(), TrainError> {
+    let Target::Labels(labels) = target else { return Ok(()) };
+    let classes: Vec<u32> = gold.iter().filter_map(|label| label.and_then(Label::class)).collect();
+    let mut counts = vec![0usize; labels.len()];
+    for &class in &classes {
+        counts[class as usize] += 1;
+    }
+    let Some((most, &count)) = counts.iter().enumerate().max_by_key(|(_, count)| **count) else { return Ok(()) };
+    let baseline = count as f64 / classes.len() as f64;
+    let predicted = evaluation.predictions.labels(target);
+    let hits = predicted.iter().zip(&classes).filter(|(p, c)| p.class() == Some(**c)).count();
+    let accuracy = hits as f64 / classes.len() as f64;
+    if accuracy <= baseline {
+        return Err(TrainError::UntrainedTeacher { accuracy, baseline, label: labels[most].clone() });
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! The training loop: fine-tuning is distillation without a teacher.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use limbeck_model::{SentenceClassifier, stream_key};
+use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
+use limbeck_ops::{Pass, backward, mix64};
+use limbeck_text::Metric;
+
+use crate::TrainError;
+use crate::config::TrainConfig;
+use crate::data::{EncodedSet, epoch_order};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::objective::{Gold, WeightedSum};
+use crate::resume::{self, Best, Progress};
+use crate::teacher::{Signal, Teacher};
+
+/// What one step did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepEvent {
+    /// 1-based.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Epochs done, with fraction.
+    pub epoch: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Mean loss of its sentences.
+    pub loss: f64,
+    /// Each objective's own mean, unweighted.
+    pub terms: BTreeMap<&'static str, f64>,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Sentences in the step.
+    pub sentences: usize,
+    /// Tokens in the step.
+    pub tokens: usize,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// What an evaluation on the dev set found.
+#[derive(Debug)]
+pub struct EvaluationEvent<'a> {
+    /// Steps done.
+    pub step: u64,
+    /// Epochs done, with fraction.
+    pub epoch: f64,
+    /// Scores and logits.
+    pub evaluation: &'a Evaluation,
+    /// Whether it is the best so far.
+    pub is_best: bool,
+}
+
+/// Watches a run. Implementations print, draw bars and write logs; the loop does not.
+pub trait Observer {
+    /// After every step.
+    fn on_step(&mut self, _: &StepEvent) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// After every evaluation on the dev set.
+    fn on_evaluation(&mut self, _: &EvaluationEvent<'_>) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// Asked after every step; `true` saves the state and ends the run with [`TrainError::Interrupted`].
+    fn should_stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Where a run keeps its models and its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// Best model by dev score.
+    pub best: &'a Path,
+    /// Model after the last step.
+    pub last: &'a Path,
+    /// State to go on from.
+    pub checkpoint: &'a Path,
+}
+
+/// Sets, seed and settings of a run.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// Examples to learn from, as the student reads them.
+    pub train: &'a EncodedSet,
+    /// Examples to choose the best model by.
+    pub dev: &'a EncodedSet,
+    /// The task's metrics; the first chooses the best model.
+    pub metrics: &'a [Metric],
+    /// What is learnt.
+    pub objective: &'a WeightedSum,
+    /// Whom it is learnt from, if anyone.
+    pub teacher: Option<&'a dyn Teacher>,
+    /// Settings.
+    pub config: &'a TrainConfig,
+    /// Decides order and dropout.
+    pub seed: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Steps done.
+    pub steps: u64,
+    /// The best evaluation; its model is in `best` and loaded.
+    pub best: Best,
+    /// Scores after the last step.
+    pub last: BTreeMap<String, f64>,
+    /// Seconds trained, over all sessions.
+    pub trained_s: f64,
+    /// Training sentences per second, evaluations and checkpoints left out.
+    pub samples_per_s: f64,
+}
+
+impl Run<'_> {
+    /// Everything that can be wrong before the first step.
+    pub fn check(&self) -> Result<(), TrainError> {
+        self.config.check()?;
+        let needs = self.objective.needs();
+        for objective in self.objective.objectives() {
+            match self.teacher {
+                None if objective.needs_teacher() => {
+                    return Err(TrainError::NoTeacher { objective: objective.name() });
+                }
+                Some(teacher) if !objective.needs().is_met_by(teacher.provides()) => {
+                    return Err(TrainError::TeacherLacks {
+                        objective: objective.name(),
+                        needs: format!("{needs:?}"),
+                        provides: format!("{:?}", teacher.provides()),
+                    });
+                }
+                _ => {}
+            }
+        }
+        let empty = |setting, set: &EncodedSet| {
+            let expected = "at least one example".to_owned();
+            if set.is_empty() { Err(TrainError::Setting { setting, found: "none".into(), expected }) } else { Ok(()) }
+        };
+        empty("train", self.train)?;
+        empty("dev", self.dev)
+    }
+}
+
+/// Trains `student`, going on from the state in `folders` if there is one.
+///
+/// Ends with the best model in `folders.best` and in `student`, and the last in `folders.last`.
+/// `observer` sees every step once, except those repeated after a kill.
+pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+    run.check()?;
+    let config = run.config;
+    let parameters = student.parameters();
+    let mut optimizer = Optimizer::new(config.rule(), &parameters);
+    let mut progress = resume::load(folders.checkpoint, student, &mut optimizer)?.unwrap_or_default();
+    let (steps_per_epoch, total_steps) = config.steps(run.train.len());
+    let warmup = (total_steps as f64 * config.warmup_fraction).ceil() as u64;
+    let dropout_key = stream_key(run.seed, "dropout");
+    let mut order = (u64::MAX, Vec::new());
+    let mut last = BTreeMap::new();
+    let (mut checkpointed, mut sentences, mut step_time) = (Instant::now(), 0, Duration::ZERO);
+
+    while progress.step < total_steps && !has_lost_patience(config, &progress) {
+        let started = Instant::now();
+        let epoch = progress.step / steps_per_epoch;
+        if order.0 != epoch {
+            order = (epoch, epoch_order(run.train.len(), run.seed, epoch));
+        }
+        let size = config.batch_size * config.accumulation;
+        let first = (progress.step % steps_per_epoch) as usize * size;
+        let rows = &order.1[first..(first + size).min(order.1.len())];
+
+        let learning_rate = config.learning_rate * config.schedule.factor(progress.step, warmup, total_steps);
+        let step_key = mix64(dropout_key ^ mix64(progress.step));
+        let (loss, terms, tokens) = accumulate(student, run, rows, step_key)?;
+        progress.step += 1;
+        if !loss.is_finite() {
+            let examples = rows.iter().take(8).map(|&row| run.train.ids()[row]).collect();
+            return Err(TrainError::NotANumber { step: progress.step, loss, learning_rate, examples });
+        }
+        let norm = gradient_norm(optimizer.parameters())?;
+        let factor = if config.clip_norm > 0.0 { clip_factor(norm, config.clip_norm) } else { 1.0 };
+        optimizer.step(learning_rate, factor)?;
+
+        let seconds = started.elapsed();
+        (sentences, step_time) = (sentences + rows.len(), step_time + seconds);
+        progress.trained_s += seconds.as_secs_f64();
+        let epoch_now = progress.step as f64 / steps_per_epoch as f64;
+        observer.on_step(&StepEvent {
+            step: progress.step,
+            total_steps,
+            epoch: epoch_now,
+            learning_rate,
+            loss,
+            terms,
+            gradient_norm: norm,
+            sentences: rows.len(),
+            tokens,
+            seconds: seconds.as_secs_f64(),
+        })?;
+        if is_evaluation_step(config, progress.step, steps_per_epoch, total_steps) {
+            let evaluation = evaluate(student, run.dev, run.metrics, |_| {})?;
+            last = by_name(&evaluation);
+            let is_best = note_evaluation(&mut progress, run.metrics[0], &evaluation);
+            if is_best {
+                student.save(folders.best)?;
+            }
+            observer.on_evaluation(&EvaluationEvent { step: progress.step, epoch: epoch_now, evaluation: &evaluation, is_best })?;
+        }
+        let stop = observer.should_stop() && progress.step < total_steps;
+        if stop || checkpointed.elapsed() >= Duration::from_secs(config.checkpoint_every_s) {
+            resume::save(folders.checkpoint, &progress, student, &optimizer)?;
+            checkpointed = Instant::now();
+        }
+        if stop {
+            return Err(TrainError::Interrupted { step: progress.step });
+        }
+    }
+    if last.is_empty() {
+        last = by_name(&evaluate(student, run.dev, run.metrics, |_| {})?);
+    }
+    student.save(folders.last)?;
+    let best = progress.best.clone().expect("the last step evaluates");
+    student.load(&limbeck_model::Weights::open(folders.best)?)?;
+    let samples_per_s = sentences as f64 / step_time.as_secs_f64().max(1e-9);
+    Ok(Summary { steps: progress.step, best, last, trained_s: progress.trained_s, samples_per_s })
+}
+
+/// Gradients of one step: the mean over all its sentences, in as many passes as memory asks for.
+fn accumulate(
+    student: &SentenceClassifier,
+    run: &Run<'_>,
+    rows: &[usize],
+    step_key: u64,
+) -> Result<(f64, BTreeMap<&'static str, f64>, usize), TrainError> {
+    let parameters = student.parameters();
+    let needs = run.objective.needs();
+    let (mut loss, mut terms, mut tokens) = (0.0, BTreeMap::new(), 0);
+    for part in parts(run, rows) {
+        let share = part.len() as f64 / rows.len() as f64;
+        let batch = run.train.batch(part);
+        let output = student.forward(&batch, needs, &Pass::train(batch.dropout(step_key)))?;
+        let signal: Option<Signal> = match run.teacher {
+            Some(teacher) if run.objective.needs_teacher() => Some(teacher.signal(part, needs)?),
+            _ => None,
+        };
+        let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
+        let ids: Vec<_> = part.iter().map(|&row| run.train.ids()[row]).collect();
+        let (total, values) = run.objective.loss(&output, signal.as_ref(), Gold { labels: &labels, ids: &ids })?;
+        backward(&(&total * share)?, &parameters)?;
+        loss += share * f64::from(total.to_scalar::<f32>()?);
+        for (name, value) in values {
+            *terms.entry(name).or_insert(0.0) += share * f64::from(value.to_scalar::<f32>()?);
+        }
+        tokens += batch.ids.len();
+    }
+    Ok((loss, terms, tokens))
+}
+
+/// A step's rows cut into passes of at most a batch, and at most the token budget.
+fn parts<'a>(run: &Run<'_>, rows: &'a [usize]) -> Vec<&'a [usize]> {
+    let budget = run.config.token_budget;
+    let mut parts = Vec::new();
+    for batch in rows.chunks(run.config.batch_size) {
+        let (mut first, mut tokens) = (0, 0);
+        for (index, &row) in batch.iter().enumerate() {
+            let length = run.train.length(row);
+            if budget > 0 && index > first && tokens + length > budget {
+                parts.push(&batch[first..index]);
+                (first, tokens) = (index, 0);
+            }
+            tokens += length;
+        }
+        parts.push(&batch[first..]);
+    }
+    parts
+}
+
+fn is_evaluation_step(config: &TrainConfig, step: u64, steps_per_epoch: u64, total_steps: u64) -> bool {
+    let every = if config.evaluate_every > 0 { config.evaluate_every } else { steps_per_epoch };
+    step.is_multiple_of(every) || step == total_steps
+}
+
+fn has_lost_patience(config: &TrainConfig, progress: &Progress) -> bool {
+    config.patience > 0 && progress.evaluations_since_best >= config.patience
+}
+
+fn by_name(evaluation: &Evaluation) -> BTreeMap<String, f64> {
+    evaluation.metrics.iter().map(|(metric, &score)| (metric.name().to_owned(), score)).collect()
+}
+
+/// Counts an evaluation and says whether it is the best; of equals the earlier stays.
+fn note_evaluation(progress: &mut Progress, metric: Metric, evaluation: &Evaluation) -> bool {
+    let score = evaluation.metrics[&metric];
+    let is_best = progress.best.as_ref().is_none_or(|best| score > best.score);
+    if is_best {
+        progress.best = Some(Best { step: progress.step, score, metrics: by_name(evaluation) });
+        progress.evaluations_since_best = 0;
+    } else {
+        progress.evaluations_since_best += 1;
+    }
+    is_best
+}

@@ -1,0 +1,180 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Distil BERT-like sentence classifiers, and see what was kept and lost.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Threads to compute with [default: one per core].
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// No progress bars and no notes, only results and errors.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fine-tune a model on labelled text.
+    Finetune(FinetuneArgs),
+    /// Teach a small student what a fine-tuned teacher knows.
+    Distill(DistillArgs),
+    /// Score a model on labelled sets.
+    Evaluate(EvaluateArgs),
+    /// Label text, from a file or from standard input, as one JSON object per line.
+    Predict(PredictArgs),
+    /// Compare finished runs in one table and one page.
+    Report(ReportArgs),
+    /// Write a commented run file with every setting at its default.
+    Init(InitArgs),
+}
+
+/// What both kinds of training take.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// The run file (see `limbeck init`).
+    pub(crate) file: PathBuf,
+    /// Folder of the run; running the same command again goes on where it stopped.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seed of all randomness.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub(crate) seed: Option<u64>,
+    /// Several runs, one folder each under the run's folder; prints median and range.
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
+    /// Another value for a key of the run file, such as `train.learning-rate=3e-5`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceKind {
+    /// The processor, with fused operations.
+    Cpu,
+    /// The first NVIDIA GPU; needs a build with the `cuda` feature.
+    Cuda,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FinetuneArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// The model to begin with: a folder, a hub id, or a finished run.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DistillArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// The teacher: a finished run, a folder, or a hub id.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) teacher: Option<String>,
+    /// Learn also from a teacher that is no better than always giving the most frequent label.
+    #[arg(long)]
+    pub(crate) force_teacher: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// A finished run, a folder, or a hub id.
+    pub(crate) model: String,
+    /// A run file; its `data` says which sets.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// Another value for a key of the run file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Scores as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write predictions of every set, and GLUE submission files for unlabelled GLUE tests, here.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Longest sentence in tokens; longer ones are cut.
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub(crate) max_tokens: usize,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArgs {
+    /// A finished run, a folder, or a hub id.
+    pub(crate) model: String,
+    /// Text to label: one sentence per line, pairs with a tab; or csv, tsv, jsonl, parquet by name [default: standard input].
+    pub(crate) input: Option<PathBuf>,
+    /// Column of the text in a file with named columns.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) text: Option<String>,
+    /// Column of the second text of a pair.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) text_pair: Option<String>,
+    /// Add the logits.
+    #[arg(long)]
+    pub(crate) logits: bool,
+    /// Add the sentence embedding: the mean of the last layer over all tokens.
+    #[arg(long)]
+    pub(crate) embeddings: bool,
+    /// Add this layer's hidden states, one vector per token; 0 is the embedding output.
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) hidden: Option<usize>,
+    /// Longest sentence in tokens; longer ones are cut.
+    #[arg(long, default_value_t = 128, value_name = "N")]
+    pub(crate) max_tokens: usize,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Folders of finished runs.
+    #[arg(required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Write an HTML page with the table and the training curves.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) page: Option<PathBuf>,
+    /// Title of the page.
+    #[arg(long, default_value = "Comparison of runs", value_name = "TEXT")]
+    pub(crate) title: String,
+    /// Write the table as CSV.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Write the table as Markdown.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Print the table as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Which command the file is for.
+    #[arg(value_enum)]
+    pub(crate) kind: InitKind,
+    /// Where to write it [default: standard output].
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Kinds of run file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitKind {
+    /// For `limbeck finetune`.
+    Finetune,
+    /// For `limbeck distill`.
+    Distill,
+}

@@ -1,0 +1,9 @@
+//! One module for each command.
+
+pub(crate) mod evaluate;
+pub(crate) mod init;
+pub(crate) mod inputs;
+pub(crate) mod predict;
+pub(crate) mod report;
+pub(crate) mod scores;
+pub(crate) mod train;

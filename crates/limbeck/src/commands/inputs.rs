@@ -1,0 +1,185 @@
+//! Data sets of a run file, opened and checked against each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use limbeck_model::Target;
+use limbeck_report::{Input, hash_input};
+use limbeck_text::{DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split};
+
+use crate::settings::{BadSettings, DataSettings};
+
+/// Everything a run reads, in memory.
+pub(crate) struct Sets {
+    pub(crate) train: Vec<Example>,
+    pub(crate) dev: Vec<Example>,
+    /// Held-out sets to score in the end, in order: `test` first, then the extra ones.
+    pub(crate) held_out: Vec<(String, DataSpec, Vec<Example>)>,
+    pub(crate) kind: TaskKind,
+    pub(crate) metrics: Vec<Metric>,
+}
+
+impl Sets {
+    /// What a model for these sets predicts.
+    pub(crate) fn target(&self) -> Target {
+        target(&self.kind)
+    }
+
+    /// Reads all sets. `known` are a teacher's labels, which the sets must then have.
+    pub(crate) fn open(data: &DataSettings, known: Option<&Target>) -> anyhow::Result<Self> {
+        let Some(train) = &data.train else {
+            return Err(BadSettings::new("`data.train`: found nothing, expected a set to learn from").into());
+        };
+        let train = read(train, &label_source(data, known))?;
+        train.require_trainable().with_context(|| format!("reading the training set {}", train.path.display()))?;
+        let kind = train.kind.clone();
+        let names = LabelSource::from(&kind);
+        let mut test_cut = None;
+        let (train, dev) = match (&data.dev, data.split) {
+            (Some(_), Some(_)) => {
+                return Err(BadSettings::new("`data`: found both `dev` and `split`, expected one of them").into());
+            }
+            (None, None) => {
+                return Err(BadSettings::new("`data.dev`: found nothing, expected a set to choose the best model by, or `split = { dev-fraction = 0.1 }`").into());
+            }
+            (Some(dev), None) => (train.examples, read_labelled(dev, &names)?),
+            (None, Some(cut)) => {
+                let total = cut.dev_fraction + cut.test_fraction;
+                if cut.dev_fraction <= 0.0 || cut.test_fraction < 0.0 || total >= 1.0 {
+                    let problem = format!("`data.split`: found {} and {}, expected shares with a sum below 1", cut.dev_fraction, cut.test_fraction);
+                    return Err(BadSettings::new(problem).into());
+                }
+                let mut rest = train.examples;
+                if cut.test_fraction > 0.0 {
+                    let parts = split(&rest, cut.test_fraction, cut.seed)?;
+                    (rest, test_cut) = (parts.rest, Some(parts.held_out));
+                }
+                let parts = split(&rest, cut.dev_fraction / (1.0 - cut.test_fraction), cut.seed)?;
+                (parts.rest, parts.held_out)
+            }
+        };
+        let mut held_out = Vec::new();
+        if let (Some(examples), Some(spec)) = (test_cut, &data.train) {
+            held_out.push(("test".to_owned(), spec.clone(), examples));
+        }
+        if let Some(spec) = &data.test {
+            held_out.push(("test".to_owned(), spec.clone(), read(spec, &names)?.examples));
+        }
+        for extra in &data.extra {
+            held_out.push((extra.name.clone(), extra.set.clone(), read(&extra.set, &names)?.examples));
+        }
+        let metrics = metrics(data, &kind)?;
+        Ok(Self { train, dev, held_out, kind, metrics })
+    }
+
+    /// Sets to score a finished model on: dev (given or cut), test and the extra ones.
+    pub(crate) fn open_for_scoring(data: &DataSettings, target: &Target) -> anyhow::Result<(Vec<(String, DataSpec, Vec<Example>)>, Vec<Metric>)> {
+        if data.train.is_some() && data.dev.is_none() && data.split.is_some() {
+            let sets = Self::open(data, Some(target))?;
+            let spec = data.train.clone().unwrap_or_default();
+            let mut all = vec![("dev".to_owned(), spec, sets.dev)];
+            all.extend(sets.held_out);
+            return Ok((all, sets.metrics));
+        }
+        let names = label_source(data, Some(target));
+        let mut all = Vec::new();
+        for (name, spec) in [("dev", &data.dev), ("test", &data.test)] {
+            if let Some(spec) = spec {
+                all.push((name.to_owned(), spec.clone(), read(spec, &names)?.examples));
+            }
+        }
+        for extra in &data.extra {
+            all.push((extra.name.clone(), extra.set.clone(), read(&extra.set, &names)?.examples));
+        }
+        if all.is_empty() {
+            return Err(BadSettings::new("`data`: found no set to score, expected `dev`, `test` or `[[data.extra]]`").into());
+        }
+        Ok((all, metrics(data, &task_kind(target))?))
+    }
+}
+
+fn target(kind: &TaskKind) -> Target {
+    match kind {
+        TaskKind::Classification { labels } => Target::Labels(labels.clone()),
+        TaskKind::Regression => Target::Regression,
+    }
+}
+
+/// The task that a model's target belongs to.
+pub(crate) fn task_kind(target: &Target) -> TaskKind {
+    match target {
+        Target::Labels(labels) => TaskKind::Classification { labels: labels.clone() },
+        Target::Regression => TaskKind::Regression,
+    }
+}
+
+fn label_source(data: &DataSettings, known: Option<&Target>) -> LabelSource {
+    match known {
+        _ if data.regression => LabelSource::Scores,
+        _ if !data.labels.is_empty() => LabelSource::Names(data.labels.clone()),
+        Some(Target::Labels(labels)) => LabelSource::Names(labels.clone()),
+        Some(Target::Regression) => LabelSource::Scores,
+        None => LabelSource::Infer,
+    }
+}
+
+fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> {
+    let metrics = if data.metrics.is_empty() {
+        let glue = data.train.iter().chain(&data.dev).find_map(|spec| spec.glue_task);
+        match (glue, kind) {
+            (Some(task), _) => task.metrics().to_vec(),
+            (None, TaskKind::Classification { .. }) => vec![Metric::Accuracy],
+            (None, TaskKind::Regression) => vec![Metric::Pearson, Metric::Spearman],
+        }
+    } else {
+        data.metrics.clone()
+    };
+    let regression = *kind == TaskKind::Regression;
+    match metrics.iter().find(|metric| metric.needs_scores() != regression) {
+        Some(metric) => {
+            let task = if regression { "a regression" } else { "a classification" };
+            Err(BadSettings::new(format!("`data.metrics`: found `{}`, which does not fit {task}", metric.name())).into())
+        }
+        None => Ok(metrics),
+    }
+}
+
+fn read(spec: &DataSpec, labels: &LabelSource) -> anyhow::Result<Dataset> {
+    let set = read_examples(spec, labels)?;
+    if !set.skipped.is_empty() {
+        tracing::info!("{}: {} rows left out ({})", set.path.display(), set.skipped.len(), reasons(&set));
+    }
+    Ok(set)
+}
+
+fn read_labelled(spec: &DataSpec, labels: &LabelSource) -> anyhow::Result<Vec<Example>> {
+    let set = read(spec, labels)?;
+    set.gold()?;
+    Ok(set.examples)
+}
+
+fn reasons(set: &Dataset) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for row in &set.skipped {
+        *counts.entry(format!("{:?}", row.reason)).or_default() += 1;
+    }
+    let parts: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    parts.join(", ")
+}
+
+/// Digests of everything a run reads.
+pub(crate) fn hash_inputs(data: &DataSettings, models: &[(&str, &Path)]) -> anyhow::Result<BTreeMap<String, Input>> {
+    let mut inputs = BTreeMap::new();
+    let sets = [("train", &data.train), ("dev", &data.dev), ("test", &data.test)];
+    for (name, spec) in sets.into_iter().filter_map(|(name, spec)| Some((name, spec.as_ref()?))) {
+        inputs.insert(name.to_owned(), hash_input(&spec.path)?);
+    }
+    for extra in &data.extra {
+        inputs.insert(extra.name.clone(), hash_input(&extra.set.path)?);
+    }
+    for (name, folder) in models {
+        inputs.insert((*name).to_owned(), hash_input(folder)?);
+    }
+    Ok(inputs)
+}

@@ -1,0 +1,205 @@
+//! Run files: TOML read into typed settings, with every default visible.
+
+use std::fmt;
+use std::path::Path;
+
+use limbeck_model::StudentConfig;
+use limbeck_report::Role;
+use limbeck_text::{DataSpec, Metric};
+use limbeck_train::{ObjectiveConfig, TrainConfig};
+use serde::{Deserialize, Serialize};
+
+/// A run file or an argument that cannot be meant; exit code 2.
+#[derive(Debug)]
+pub(crate) struct BadSettings(String);
+
+impl BadSettings {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadSettings {}
+
+/// A run file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RunFile {
+    /// Name of the task in reports.
+    pub(crate) task: String,
+    /// The part the model plays in a comparison.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<Role>,
+    /// Seed of all randomness.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// What fine-tuning begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<ModelSettings>,
+    /// Whom a student learns from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) teacher: Option<TeacherSettings>,
+    /// What a student is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) student: Option<StudentConfig>,
+    /// What is learnt.
+    #[serde(default)]
+    pub(crate) objective: Vec<ObjectiveConfig>,
+    /// How it is learnt.
+    #[serde(default)]
+    pub(crate) train: TrainConfig,
+    /// What it is learnt from and judged on.
+    pub(crate) data: DataSettings,
+}
+
+/// `[model]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ModelSettings {
+    /// A folder, a hub id, or a finished run.
+    pub(crate) from: String,
+}
+
+/// `[teacher]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct TeacherSettings {
+    /// A finished run, a folder, or a hub id.
+    pub(crate) from: String,
+    /// Whether its outputs are computed once and stored, beside the run's folder.
+    #[serde(default = "yes")]
+    pub(crate) store: bool,
+    /// Longest sentence in the teacher's tokens.
+    #[serde(default = "default_max_tokens")]
+    pub(crate) max_tokens: usize,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_max_tokens() -> usize {
+    128
+}
+
+/// `[data]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct DataSettings {
+    /// Label names in the order of the logits; found in the training set when empty.
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+    /// Whether labels are numbers to be predicted.
+    #[serde(default)]
+    pub(crate) regression: bool,
+    /// Metrics; the first chooses the best model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) metrics: Vec<Metric>,
+    /// The set to learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) train: Option<DataSpec>,
+    /// The set to choose the best model by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) dev: Option<DataSpec>,
+    /// The set to judge the chosen model on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) test: Option<DataSpec>,
+    /// Dev and test sets cut from the training set, where it comes as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) split: Option<SplitSettings>,
+    /// Further labelled sets, such as other domains.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) extra: Vec<ExtraSet>,
+}
+
+/// `[data] split`: equal texts stay together, shares of the labels are kept.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct SplitSettings {
+    /// Share of the training file that becomes the dev set, in `(0, 1)`.
+    pub(crate) dev_fraction: f64,
+    /// Share that becomes the test set, in `[0, 1)`.
+    #[serde(default)]
+    pub(crate) test_fraction: f64,
+    /// Decides which examples; apart from the run's seed, so that runs compare.
+    #[serde(default)]
+    pub(crate) seed: u64,
+}
+
+/// One of `[[data.extra]]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExtraSet {
+    /// Name in reports.
+    pub(crate) name: String,
+    /// The set.
+    pub(crate) set: DataSpec,
+}
+
+impl RunFile {
+    /// Reads a run file and applies `key=value` overrides.
+    pub(crate) fn read(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
+        let text = fs_err::read_to_string(path)
+            .map_err(|e| BadSettings::new(format!("{e}; `limbeck init` writes a run file to begin with")))?;
+        if overrides.is_empty() {
+            // Straight from the text: errors point at their line.
+            return toml::from_str(&text).map_err(|e| bad(path, &e));
+        }
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| bad(path, &e))?;
+        for item in overrides {
+            apply(&mut table, item)?;
+        }
+        let merged = toml::to_string(&table)?;
+        toml::from_str(&merged).map_err(|e| {
+            BadSettings::new(format!("{} with {}: {}", path.display(), overrides.join(" "), e.message())).into()
+        })
+    }
+}
+
+fn bad(path: &Path, error: &toml::de::Error) -> anyhow::Error {
+    BadSettings::new(format!("{}: {}", path.display(), error.to_string().trim_end())).into()
+}
+
+/// Sets `a.b.c=value`; what does not read as a TOML value is a string.
+fn apply(table: &mut toml::Table, item: &str) -> anyhow::Result<()> {
+    let Some((key, value)) = item.split_once('=') else {
+        return Err(BadSettings::new(format!("`--set {item}`: expected KEY=VALUE, such as `train.epochs=2`")).into());
+    };
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+    let value = parsed.ok().and_then(|mut t| t.remove("value")).unwrap_or_else(|| value.to_owned().into());
+    let mut parts: Vec<&str> = key.split('.').collect();
+    let last = parts.pop().expect("split gives at least one part");
+    let mut table = table;
+    for part in parts {
+        let entry = table.entry(part).or_insert_with(|| toml::Table::new().into());
+        let Some(inner) = entry.as_table_mut() else {
+            return Err(BadSettings::new(format!("`--set {item}`: `{part}` is not a table")).into());
+        };
+        table = inner;
+    }
+    table.insert(last.to_owned(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_reach_nested_keys() {
+        let mut table: toml::Table = toml::from_str("seed = 1\n[train]\nepochs = 3.0").unwrap();
+        for item in ["seed=9", "train.learning-rate=1e-3", "train.schedule=cosine", "data.labels=[\"a\", \"b\"]"] {
+            apply(&mut table, item).unwrap();
+        }
+        let expected = "seed = 9\n[train]\nepochs = 3.0\nlearning-rate = 1e-3\nschedule = \"cosine\"\n[data]\nlabels = [\"a\", \"b\"]";
+        assert_eq!(table, toml::from_str::<toml::Table>(expected).unwrap());
+        assert!(apply(&mut table, "seed.x=1").is_err());
+        assert!(apply(&mut table, "seed").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! Checks that the workspace is laid out as ARCHITECTURE.md says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use serde_json::Value;
+
+/// Each crate and the ones of ours it may depend on.
+const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
+    ("limbeck-ops", &[]),
+    ("limbeck-text", &[]),
+    ("limbeck-model", &["limbeck-ops", "limbeck-text"]),
+    (
+        "limbeck-train",
+        &["limbeck-model", "limbeck-ops", "limbeck-text"],
+    ),
+    ("limbeck-report", &["limbeck-text"]),
+    (
+        "limbeck",
+        &[
+            "limbeck-model",
+            "limbeck-ops",
+            "limbeck-report",
+            "limbeck-text",
+            "limbeck-train",
+        ],
+    ),
+];
+
+const WITHOUT_TENSORS: [&str; 2] = ["limbeck-text", "limbeck-report"];
+
+const LONGEST_DOCUMENT: usize = 150;
+
+#[test]
+fn crates_depend_only_on_those_below() {
+    let allowed = BTreeMap::from(MAY_DEPEND_ON);
+    for (name, dependencies) in crates() {
+        let allowed = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is missing from MAY_DEPEND_ON"));
+        for dependency in dependencies.iter().filter(|d| d.starts_with("limbeck")) {
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} depends on {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_and_report_hold_no_tensors() {
+    let crates = crates();
+    for name in WITHOUT_TENSORS {
+        for dependency in &crates[name] {
+            assert!(
+                !dependency.starts_with("candle"),
+                "{name} depends on {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_architecture_names_each_crate() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for name in crates().keys() {
+        assert!(
+            text.contains(&format!("`{name}`")),
+            "ARCHITECTURE.md does not name `{name}`"
+        );
+    }
+}
+
+#[test]
+fn documents_are_short() {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "STYLE.md",
+    ] {
+        let lines = fs::read_to_string(root().join(name))
+            .unwrap()
+            .lines()
+            .count();
+        assert!(
+            lines < LONGEST_DOCUMENT,
+            "{name} has {lines} lines; keep it below {LONGEST_DOCUMENT}"
+        );
+    }
+}
+
+/// The workspace's crates and what each needs to build, tests left out.
+fn crates() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(root())
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--no-deps",
+            "--locked",
+            "--offline",
+        ])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| (text(&package["name"]), dependencies(package)))
+        .collect()
+}
+
+fn dependencies(package: &Value) -> BTreeSet<String> {
+    let all = package["dependencies"].as_array().unwrap();
+    let built = all.iter().filter(|dependency| dependency["kind"] != "dev");
+    built.map(|dependency| text(&dependency["name"])).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
