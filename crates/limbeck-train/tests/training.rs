@@ -83,6 +83,11 @@ fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
     }
     let last = candle_core::safetensors::load(fixture(&format!("training/{reference}_final.safetensors")), &Device::Cpu).unwrap();
     for (name, tensor) in model.tensors().unwrap() {
+        // Softmax does not see a bias of the keys: its gradient is exactly zero but for rounding, and
+        // Adam makes full steps of rounding.
+        if name.ends_with("key.bias") {
+            continue;
+        }
         let difference = (tensor - &last[&name]).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(difference < 1e-3, "{name} ends {difference:e} away from PyTorch's");
     }
