@@ -12,7 +12,7 @@ use crate::anchor;
 use crate::buffer::Buffer;
 use crate::dropout::{DropoutKey, RowDropout};
 use crate::kernels::attention::{self, Columns, Gradients, Inputs};
-use crate::kernels::gemm::{Write, matmul_nn};
+use crate::kernels::gemm::{Write, both, matmul_nn};
 use crate::kernels::norm::{self, NormWeights};
 use crate::kernels::reduce::add;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
@@ -500,17 +500,21 @@ impl Layer {
         let dims = weight.shape().dims();
         let (outputs, inputs) = (dims[0], dims[1]);
         let rows = gradient.len() / outputs;
-        if let Some(x_gradient) = x_gradient {
-            with_parameters([weight], |[weight]| {
-                matmul_nn(x_gradient, gradient, weight, (rows, inputs, outputs), write);
-                Ok(())
-            })?;
-        }
-        if self.learning {
-            add_weight_gradient(weight, gradient, x, (rows, outputs, inputs));
-            add_bias_gradient(bias, gradient);
-        }
-        Ok(())
+        with_parameters([weight], |[values]| {
+            let inputs_gradient = || {
+                if let Some(x_gradient) = x_gradient {
+                    matmul_nn(x_gradient, gradient, values, (rows, inputs, outputs), write);
+                }
+            };
+            let weights_gradient = || {
+                if self.learning {
+                    add_weight_gradient(weight, gradient, x, (rows, outputs, inputs));
+                    add_bias_gradient(bias, gradient);
+                }
+            };
+            both(inputs_gradient, weights_gradient);
+            Ok(())
+        })
     }
 
     fn attention_backward(&self, context: &[f32], saved: &Saved) -> Result<Buffer> {

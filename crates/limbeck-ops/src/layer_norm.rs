@@ -8,6 +8,7 @@ use crate::access::{slice, with_data, with_parameters};
 use crate::anchor;
 use crate::buffer::Buffer;
 use crate::dropout::{DropoutKey, RowDropout};
+use crate::kernels::gemm::Write;
 use crate::kernels::norm::{self, NormWeights};
 use crate::parameter::{Parameter, is_fused};
 use crate::pass::Pass;
@@ -178,8 +179,12 @@ pub(crate) fn add_norm_gradients(
     learning: bool,
 ) {
     if learning && scale.is_trainable() {
-        scale.gradient().add_dense(scale.len(), |scale| {
-            shift.gradient().add_dense(shift.len(), |shift| {
+        scale.gradient().add_dense(scale.len(), |scale, write| {
+            shift.gradient().add_dense(shift.len(), |shift, _| {
+                if write == Write::Replace {
+                    scale.fill(0.0);
+                    shift.fill(0.0);
+                }
                 norm::add_weight_gradients((scale, shift), gradient, normalised);
             });
         });

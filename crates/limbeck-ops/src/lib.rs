@@ -28,6 +28,7 @@ pub mod plain;
 mod pool;
 mod relative;
 mod starts;
+mod threads;
 
 pub use activation::activation;
 pub use attention::attention;
@@ -44,3 +45,4 @@ pub use plain::AttentionMaps;
 pub use pool::mean_pool;
 pub use relative::RelativePositionBias;
 pub use starts::Starts;
+pub use threads::start_threads;

@@ -124,8 +124,8 @@ pub(crate) fn add_weight_gradient(
     (rows, outputs, inputs): (usize, usize, usize),
 ) {
     if weight.is_trainable() {
-        weight.gradient().add_dense(weight.len(), |total| {
-            matmul_tn(total, gradient, x, (outputs, inputs, rows), Write::Add);
+        weight.gradient().add_dense(weight.len(), |total, write| {
+            matmul_tn(total, gradient, x, (outputs, inputs, rows), write);
         });
     }
 }
@@ -133,8 +133,9 @@ pub(crate) fn add_weight_gradient(
 /// Adds the column sums of `gradient` to a bias's gradient.
 pub(crate) fn add_bias_gradient(bias: &Parameter, gradient: &[f32]) {
     if bias.is_trainable() {
-        bias.gradient()
-            .add_dense(bias.len(), |total| add_column_sums(total, gradient));
+        bias.gradient().add_dense(bias.len(), |total, write| {
+            add_column_sums(total, gradient, write)
+        });
     }
 }
 
@@ -148,26 +149,20 @@ pub(crate) fn add_split_gradients(
     if !weight.is_trainable() {
         return;
     }
-    weight.gradient().add_dense(weight.len(), |total| {
+    weight.gradient().add_dense(weight.len(), |total, write| {
         let (query_total, kv_total) = total.split_at_mut(hidden * hidden);
         matmul_tn(
             query_total,
             query,
             query_x,
             (hidden, hidden, query_rows),
-            Write::Add,
+            write,
         );
-        matmul_tn(
-            kv_total,
-            key_value,
-            x,
-            (2 * hidden, hidden, rows),
-            Write::Add,
-        );
+        matmul_tn(kv_total, key_value, x, (2 * hidden, hidden, rows), write);
     });
-    bias.gradient().add_dense(bias.len(), |total| {
+    bias.gradient().add_dense(bias.len(), |total, write| {
         let (query_total, kv_total) = total.split_at_mut(hidden);
-        add_column_sums(query_total, query);
-        add_column_sums(kv_total, key_value);
+        add_column_sums(query_total, query, write);
+        add_column_sums(kv_total, key_value, write);
     });
 }

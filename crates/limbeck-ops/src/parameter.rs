@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Result, Shape, Tensor, Var};
 
+use crate::kernels::gemm::Write;
+
 /// A trainable tensor and the gradient collected for it so far.
 ///
 /// Backward passes of this crate's operations add into the gradient directly, so a large gradient
@@ -23,6 +25,8 @@ pub struct Parameter {
 pub struct Gradient {
     values: Vec<f32>,
     rows: Rows,
+    /// Whether the buffer still holds numbers of an earlier step, to be overwritten.
+    stale: bool,
     tensor: Option<Tensor>,
 }
 
@@ -160,7 +164,7 @@ impl Parameter {
                     gradient.values[row as usize * row_len..][..row_len].fill(0.0);
                 }
             }
-            Rows::All => gradient.values.fill(0.0),
+            Rows::All => gradient.stale = true,
         }
     }
 
@@ -168,9 +172,11 @@ impl Parameter {
     pub fn add_gradient(&self, gradient: &Tensor) -> Result<()> {
         if is_fused(gradient) && self.is_fused() {
             let values = gradient.flatten_all()?.to_vec1::<f32>()?;
-            self.gradient().add_dense(self.len(), |total| {
-                crate::kernels::reduce::add(total, &values)
-            });
+            self.gradient()
+                .add_dense(self.len(), |total, write| match write {
+                    Write::Replace => total.copy_from_slice(&values),
+                    Write::Add => crate::kernels::reduce::add(total, &values),
+                });
             return Ok(());
         }
         let mut held = self.gradient();
@@ -203,16 +209,25 @@ impl Gradient {
         self.tensor.as_ref()
     }
 
-    /// Lets `add` add into the whole buffer.
-    pub(crate) fn add_dense(&mut self, len: usize, add: impl FnOnce(&mut [f32])) {
+    /// Lets `add` write the whole buffer, replacing its contents or adding to them as it is told.
+    pub(crate) fn add_dense(&mut self, len: usize, add: impl FnOnce(&mut [f32], Write)) {
         self.reserve(len);
+        let write = if self.stale || self.rows == Rows::None {
+            Write::Replace
+        } else {
+            Write::Add
+        };
+        self.stale = false;
         self.rows = Rows::All;
-        add(&mut self.values);
+        add(&mut self.values, write);
     }
 
     /// Marks `rows` as used, and lets `add` add into the buffer.
     pub(crate) fn add_rows(&mut self, len: usize, rows: &[u32], add: impl FnOnce(&mut [f32])) {
         self.reserve(len);
+        if std::mem::take(&mut self.stale) {
+            self.values.fill(0.0);
+        }
         if self.rows != Rows::All {
             let mut used = match std::mem::take(&mut self.rows) {
                 Rows::Some(used) => used,

@@ -4,6 +4,7 @@ use candle_core::Result;
 
 use crate::access::with_parameters;
 use crate::kernels::attention::RelativeBias;
+use crate::kernels::gemm::Write;
 use crate::parameter::Parameter;
 
 /// A table of score terms by bucketed distance, shared by all layers.
@@ -92,12 +93,17 @@ impl RelativePositionBias {
             return;
         }
         let (heads, buckets) = (self.heads(), self.buckets_by_distance(longest));
-        self.table.gradient().add_dense(self.table.len(), |total| {
-            for (head, values) in values.chunks_exact(buckets.len()).enumerate() {
-                for (&bucket, &value) in buckets.iter().zip(values) {
-                    total[bucket * heads + head] += value;
+        self.table
+            .gradient()
+            .add_dense(self.table.len(), |total, write| {
+                if write == Write::Replace {
+                    total.fill(0.0);
                 }
-            }
-        });
+                for (head, values) in values.chunks_exact(buckets.len()).enumerate() {
+                    for (&bucket, &value) in buckets.iter().zip(values) {
+                        total[bucket * heads + head] += value;
+                    }
+                }
+            });
     }
 }

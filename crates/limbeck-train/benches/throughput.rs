@@ -11,8 +11,8 @@ use candle_core::Device;
 use limbeck_model::{Encoding, LayerSelection, SentenceClassifier, Target, TextTokenizer};
 use limbeck_text::{DataSpec, GlueTask, Label, LabelSource, Text, read_examples};
 use limbeck_train::{
-    EncodedSet, Folders, HardLabelsConfig, ObjectiveConfig, Observer, Run, Signal, SoftTargetsConfig, StepEvent,
-    Teacher, TrainConfig, TrainError, WeightedSum, predict, train,
+    EncodedSet, Folders, HardLabelsConfig, ObjectiveConfig, Observer, Run, Signal,
+    SoftTargetsConfig, StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, predict, train,
 };
 
 #[global_allocator]
@@ -43,7 +43,9 @@ fn arguments() -> Arguments {
         if flag == "--bench" {
             continue;
         }
-        let value = rest.next().unwrap_or_else(|| panic!("{flag} needs a value"));
+        let value = rest
+            .next()
+            .unwrap_or_else(|| panic!("{flag} needs a value"));
         match flag.as_str() {
             "--work" => parsed.work = value,
             "--model" => parsed.model = value.into(),
@@ -64,7 +66,7 @@ fn main() {
         return;
     }
     let arguments = arguments();
-    rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global().expect("first pool");
+    limbeck_ops::start_threads(arguments.threads).expect("first pool");
     let rate = match arguments.work.as_str() {
         "gemm" => gemm_rate(),
         "predict" => predict_rate(&arguments),
@@ -88,7 +90,8 @@ fn target() -> Target {
 }
 
 fn load(arguments: &Arguments) -> (SentenceClassifier, EncodedSet) {
-    let model = SentenceClassifier::open(&arguments.model, Some(&target()), 1, &Device::Cpu).expect("a model");
+    let model = SentenceClassifier::open(&arguments.model, Some(&target()), 1, &Device::Cpu)
+        .expect("a model");
     if arguments.fixed {
         return (model, fixed_set());
     }
@@ -97,20 +100,32 @@ fn load(arguments: &Arguments) -> (SentenceClassifier, EncodedSet) {
     let mut examples = read_examples(&spec, &labels).expect("a GLUE file").examples;
     examples.truncate(arguments.limit);
     let tokenizer = TextTokenizer::open(&arguments.model).expect("a tokenizer");
-    let texts: Vec<Text> = examples.iter().map(|example| example.text.clone()).collect();
+    let texts: Vec<Text> = examples
+        .iter()
+        .map(|example| example.text.clone())
+        .collect();
     assert_eq!(texts.len(), examples.len());
-    (model, EncodedSet::new(&examples, &tokenizer, 128).expect("texts"))
+    (
+        model,
+        EncodedSet::new(&examples, &tokenizer, 128).expect("texts"),
+    )
 }
 
 /// Random ids, 32 tokens each: equal work with padding and without.
 fn fixed_set() -> EncodedSet {
     let encodings = (0..4096u32)
         .map(|row| Encoding {
-            ids: (0..32).map(|place| 1000 + (row * 7919 + place * 104_729) % 20_000).collect(),
+            ids: (0..32)
+                .map(|place| 1000 + (row * 7919 + place * 104_729) % 20_000)
+                .collect(),
             segments: vec![0; 32],
         })
         .collect();
-    EncodedSet::from_parts(encodings, (0..4096).collect(), (0..4096).map(|i| Some(Label::Class(i % 2))).collect())
+    EncodedSet::from_parts(
+        encodings,
+        (0..4096).collect(),
+        (0..4096).map(|i| Some(Label::Class(i % 2))).collect(),
+    )
 }
 
 fn predict_rate(arguments: &Arguments) -> f64 {
@@ -133,9 +148,16 @@ impl Teacher for Logits {
     }
 
     fn signal(&self, rows: &[usize], _: limbeck_model::Needs) -> Result<Signal, TrainError> {
-        let logits: Vec<f32> = rows.iter().flat_map(|&row| [self.0[row], -self.0[row]]).collect();
+        let logits: Vec<f32> = rows
+            .iter()
+            .flat_map(|&row| [self.0[row], -self.0[row]])
+            .collect();
         let logits = candle_core::Tensor::from_vec(logits, (rows.len(), 2), &Device::Cpu)?;
-        Ok(Signal { logits, hidden: Vec::new(), attention: Vec::new() })
+        Ok(Signal {
+            logits,
+            hidden: Vec::new(),
+            attention: Vec::new(),
+        })
     }
 }
 
@@ -168,12 +190,19 @@ fn train_rate(arguments: &Arguments, with_teacher: bool) -> f64 {
     let (mut model, set) = load(arguments);
     let mut objectives = vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())];
     if with_teacher {
-        model = model.cut(&LayerSelection::Skip(3), &Device::Cpu).expect("three layers");
+        model = model
+            .cut(&LayerSelection::Skip(3), &Device::Cpu)
+            .expect("three layers");
         objectives.push(ObjectiveConfig::SoftTargets(SoftTargetsConfig::default()));
     }
     let objective = WeightedSum::new(&objectives, model.target()).expect("objectives");
     let teacher = Logits((0..set.len()).map(|i| (i as f32 * 0.37).sin()).collect());
-    let config = TrainConfig { epochs: 1000.0, evaluate_every: u64::MAX, checkpoint_every_s: u64::MAX, ..TrainConfig::default() };
+    let config = TrainConfig {
+        epochs: 1000.0,
+        evaluate_every: u64::MAX,
+        checkpoint_every_s: u64::MAX,
+        ..TrainConfig::default()
+    };
     let run = Run {
         train: &set,
         dev: &set,
@@ -184,8 +213,18 @@ fn train_rate(arguments: &Arguments, with_teacher: bool) -> f64 {
         seed: 1,
     };
     let folder = std::env::temp_dir().join(format!("limbeck-bench-{}", std::process::id()));
-    let folders = Folders { best: &folder, last: &folder, checkpoint: &folder };
-    let mut clock = Clock { warm_up: 5, seconds: arguments.seconds, started: None, sentences: 0, elapsed: Duration::ZERO };
+    let folders = Folders {
+        best: &folder,
+        last: &folder,
+        checkpoint: &folder,
+    };
+    let mut clock = Clock {
+        warm_up: 5,
+        seconds: arguments.seconds,
+        started: None,
+        sentences: 0,
+        elapsed: Duration::ZERO,
+    };
     let ended = train(&model, &run, folders, &mut clock);
     assert!(matches!(ended, Err(TrainError::Interrupted { .. })));
     fs_err::remove_dir_all(&folder).expect("the state just written");
@@ -202,8 +241,25 @@ fn gemm_rate() -> f64 {
         // SAFETY: three square matrices of N x N.
         unsafe {
             gemm::gemm(
-                N, N, N, c.as_mut_ptr(), 1, N as isize, false, a.as_ptr(), 1, N as isize, b.as_ptr(), 1, N as isize,
-                0.0, 1.0, false, false, false, parallel,
+                N,
+                N,
+                N,
+                c.as_mut_ptr(),
+                1,
+                N as isize,
+                false,
+                a.as_ptr(),
+                1,
+                N as isize,
+                b.as_ptr(),
+                1,
+                N as isize,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                parallel,
             );
         }
     };
@@ -221,5 +277,8 @@ fn gemm_rate() -> f64 {
 fn peak_memory() -> u64 {
     let status = fs_err::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().nth(1)).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+    line.and_then(|l| l.split_whitespace().nth(1))
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
 }

@@ -73,7 +73,10 @@ impl CacheHeader {
                     needs: format!("{needs:?}"),
                     provides: format!("{:?}", model.provides()),
                 })?;
-                (encoder.config().layer_count + 1, encoder.config().hidden_size)
+                (
+                    encoder.config().layer_count + 1,
+                    encoder.config().hidden_size,
+                )
             }
         };
         Ok(Self {
@@ -110,9 +113,17 @@ impl CacheHeader {
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
             ("tokenizer", self.tokenizer.clone(), other.tokenizer.clone()),
-            ("labels", format!("{:?}", self.labels), format!("{:?}", other.labels)),
+            (
+                "labels",
+                format!("{:?}", self.labels),
+                format!("{:?}", other.labels),
+            ),
             ("data", self.data.clone(), other.data.clone()),
-            ("max-tokens", self.max_tokens.to_string(), other.max_tokens.to_string()),
+            (
+                "max-tokens",
+                self.max_tokens.to_string(),
+                other.max_tokens.to_string(),
+            ),
             ("hidden states", self.hidden.clone(), other.hidden.clone()),
             ("layout", format!("{self:?}"), format!("{other:?}")),
         ];
@@ -124,7 +135,11 @@ fn model_digest(model: &SentenceClassifier) -> Result<String, TrainError> {
     let mut digest = Sha256::new();
     for (name, tensor) in model.tensors()? {
         digest.update(name.as_bytes());
-        for value in tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()? {
+        for value in tensor
+            .to_device(&Device::Cpu)?
+            .flatten_all()?
+            .to_vec1::<f32>()?
+        {
             digest.update(value.to_le_bytes());
         }
     }
@@ -136,7 +151,10 @@ fn data_digest(examples: &[Example]) -> String {
     for example in examples {
         digest.update(example.id.to_le_bytes());
         // Lengths keep "ab" + "c" apart from "a" + "bc".
-        for part in [Some(&example.text.first), example.text.second.as_ref()].into_iter().flatten() {
+        for part in [Some(&example.text.first), example.text.second.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part.as_bytes());
         }
@@ -175,14 +193,23 @@ impl StoredTeacher {
         let path = folder.join(HEADER);
         if path.exists() {
             let text = fs::read_to_string(&path)?;
-            let found: CacheHeader = serde_json::from_str(&text)
-                .map_err(|e| TrainError::Damaged { path: path.clone(), problem: format!("not a cache header: {e}") })?;
+            let found: CacheHeader =
+                serde_json::from_str(&text).map_err(|e| TrainError::Damaged {
+                    path: path.clone(),
+                    problem: format!("not a cache header: {e}"),
+                })?;
             if let Some((what, found, expected)) = found.first_difference(&header) {
-                return Err(TrainError::CacheMismatch { path: folder.to_owned(), what, found, expected });
+                return Err(TrainError::CacheMismatch {
+                    path: folder.to_owned(),
+                    what,
+                    found,
+                    expected,
+                });
             }
         } else {
             fs::create_dir_all(folder)?;
-            let text = serde_json::to_string_pretty(&header).expect("a header of strings and numbers serialises");
+            let text = serde_json::to_string_pretty(&header)
+                .expect("a header of strings and numbers serialises");
             limbeck_text::atomic_write(&path, text.as_bytes())?;
         }
         make(folder, &header, model, set, go_on)?;
@@ -198,12 +225,25 @@ impl StoredTeacher {
             }))
             .collect();
         let logits = map(&folder.join("logits.f32"), header.examples * header.outputs)?;
-        let tokens = if header.hidden == "all" { end } else { header.examples };
+        let tokens = if header.hidden == "all" {
+            end
+        } else {
+            header.examples
+        };
         let hidden = match header.hidden.as_str() {
             "none" => None,
-            kind => Some(map(&folder.join(hidden_file(kind)), tokens * header.states * header.width)?),
+            kind => Some(map(
+                &folder.join(hidden_file(kind)),
+                tokens * header.states * header.width,
+            )?),
         };
-        Ok(Self { header, logits, hidden, starts, folder: folder.to_owned() })
+        Ok(Self {
+            header,
+            logits,
+            hidden,
+            starts,
+            folder: folder.to_owned(),
+        })
     }
 
     /// Where the files are.
@@ -224,7 +264,10 @@ impl Teacher for StoredTeacher {
             "first" => HiddenStates::First,
             _ => HiddenStates::None,
         };
-        Needs { hidden, attention: false }
+        Needs {
+            hidden,
+            attention: false,
+        }
     }
 
     fn signal(&self, rows: &[usize], needs: Needs) -> Result<Signal, TrainError> {
@@ -244,12 +287,22 @@ impl Teacher for StoredTeacher {
                 })
                 .collect();
             for state in 0..states {
-                let values: Vec<f32> =
-                    tokens.iter().flat_map(|&token| read(stored, (token * states + state) * width, width)).collect();
-                hidden.push(Tensor::from_vec(values, (tokens.len(), width), &Device::Cpu)?);
+                let values: Vec<f32> = tokens
+                    .iter()
+                    .flat_map(|&token| read(stored, (token * states + state) * width, width))
+                    .collect();
+                hidden.push(Tensor::from_vec(
+                    values,
+                    (tokens.len(), width),
+                    &Device::Cpu,
+                )?);
             }
         }
-        Ok(Signal { logits, hidden, attention: Vec::new() })
+        Ok(Signal {
+            logits,
+            hidden,
+            attention: Vec::new(),
+        })
     }
 }
 
@@ -259,10 +312,16 @@ fn hidden_file(kind: &str) -> String {
 
 fn read(map: &Mmap, first: usize, count: usize) -> Vec<f32> {
     let bytes = &map[first * 4..(first + count) * 4];
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }
 
-#[expect(unsafe_code, reason = "memory-mapped teacher outputs; nothing writes a complete cache")]
+#[expect(
+    unsafe_code,
+    reason = "memory-mapped teacher outputs; nothing writes a complete cache"
+)]
 fn map(path: &Path, count: usize) -> Result<Mmap, TrainError> {
     let file = fs::File::open(path)?;
     // SAFETY: complete cache files are only ever read; a file changed by someone else meanwhile
@@ -270,7 +329,10 @@ fn map(path: &Path, count: usize) -> Result<Mmap, TrainError> {
     let map = unsafe { Mmap::map(file.file())? };
     if map.len() != count * 4 {
         let problem = format!("{} bytes, expected {}", map.len(), count * 4);
-        return Err(TrainError::Damaged { path: path.to_owned(), problem });
+        return Err(TrainError::Damaged {
+            path: path.to_owned(),
+            problem,
+        });
     }
     Ok(map)
 }
@@ -291,11 +353,25 @@ fn make(
     let lengths = set.lengths();
     // Bytes up to the end of each chunk, in both files.
     let state_bytes = header.states * header.width * 4;
-    let tokens_of = |row: usize| if needs == HiddenStates::All { lengths[row] } else { 1 };
-    let mut logits_file = fs::OpenOptions::new().create(true).append(true).open(folder.join("logits.f32"))?;
+    let tokens_of = |row: usize| {
+        if needs == HiddenStates::All {
+            lengths[row]
+        } else {
+            1
+        }
+    };
+    let mut logits_file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("logits.f32"))?;
     let mut hidden_out = match needs {
         HiddenStates::None => None,
-        _ => Some(fs::OpenOptions::new().create(true).append(true).open(folder.join(hidden_file(&header.hidden)))?),
+        _ => Some(
+            fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(folder.join(hidden_file(&header.hidden)))?,
+        ),
     };
     let logits_len = logits_file.metadata()?.len() as usize;
     let hidden_len = match &hidden_out {
@@ -306,7 +382,8 @@ fn make(
     while rows_done < header.examples {
         let next = (rows_done + CHUNK).min(header.examples);
         let logits_end = next * header.outputs * 4;
-        let hidden_end = hidden_done + (rows_done..next).map(tokens_of).sum::<usize>() * state_bytes;
+        let hidden_end =
+            hidden_done + (rows_done..next).map(tokens_of).sum::<usize>() * state_bytes;
         if logits_end > logits_len || (hidden_out.is_some() && hidden_end > hidden_len) {
             break;
         }
@@ -336,7 +413,10 @@ fn make(
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
 }
 
 /// Logits and hidden states of some rows, in their order.
@@ -348,8 +428,19 @@ fn compute(
     header: &CacheHeader,
 ) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
     let lengths: Vec<usize> = set.lengths()[rows[0]..=rows[rows.len() - 1]].to_vec();
-    let CacheHeader { outputs, states, width, .. } = *header;
-    let tokens_of = |index: usize| if hidden == HiddenStates::All { lengths[index] } else { 1 };
+    let CacheHeader {
+        outputs,
+        states,
+        width,
+        ..
+    } = *header;
+    let tokens_of = |index: usize| {
+        if hidden == HiddenStates::All {
+            lengths[index]
+        } else {
+            1
+        }
+    };
     let mut starts = vec![0];
     for index in 0..rows.len() {
         starts.push(starts[index] + tokens_of(index));
@@ -358,14 +449,24 @@ fn compute(
     let mut stored = vec![0.0; starts[rows.len()] * states * width];
     for indices in batches_by_tokens(&lengths, TOKEN_BUDGET) {
         let chosen: Vec<usize> = indices.iter().map(|&i| rows[i]).collect();
-        let needs = Needs { hidden, attention: false };
+        let needs = Needs {
+            hidden,
+            attention: false,
+        };
         let output = model.forward(&set.batch(&chosen), needs, &Pass::EVALUATE)?;
-        let values = output.logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let values = output
+            .logits
+            .to_device(&Device::Cpu)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         for (&index, values) in indices.iter().zip(values.chunks_exact(outputs)) {
             logits[index * outputs..][..outputs].copy_from_slice(values);
         }
         for (state, tensor) in output.hidden.iter().enumerate() {
-            let values = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+            let values = tensor
+                .to_device(&Device::Cpu)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
             let mut from = 0;
             for &index in &indices {
                 for token in 0..tokens_of(index) {

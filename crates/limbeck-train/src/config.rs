@@ -82,10 +82,30 @@ impl TrainConfig {
     /// Fails on a setting out of range.
     pub fn check(&self) -> Result<(), TrainError> {
         let rules: [(&'static str, bool, String, &str); 9] = [
-            ("epochs", self.epochs > 0.0 && self.epochs.is_finite(), self.epochs.to_string(), "a number above 0"),
-            ("batch-size", self.batch_size > 0, self.batch_size.to_string(), "1 or more"),
-            ("accumulation", self.accumulation > 0, self.accumulation.to_string(), "1 or more"),
-            ("max-tokens", self.max_tokens > 2, self.max_tokens.to_string(), "3 or more"),
+            (
+                "epochs",
+                self.epochs > 0.0 && self.epochs.is_finite(),
+                self.epochs.to_string(),
+                "a number above 0",
+            ),
+            (
+                "batch-size",
+                self.batch_size > 0,
+                self.batch_size.to_string(),
+                "1 or more",
+            ),
+            (
+                "accumulation",
+                self.accumulation > 0,
+                self.accumulation.to_string(),
+                "1 or more",
+            ),
+            (
+                "max-tokens",
+                self.max_tokens > 2,
+                self.max_tokens.to_string(),
+                "3 or more",
+            ),
             (
                 "learning-rate",
                 self.learning_rate > 0.0 && self.learning_rate.is_finite(),
@@ -98,12 +118,31 @@ impl TrainConfig {
                 self.warmup_fraction.to_string(),
                 "a share in [0, 1]",
             ),
-            ("weight-decay", (0.0..1.0).contains(&self.weight_decay), self.weight_decay.to_string(), "a number in [0, 1)"),
-            ("clip-norm", self.clip_norm >= 0.0, self.clip_norm.to_string(), "0 (no limit) or more"),
-            ("log-every", self.log_every > 0, self.log_every.to_string(), "1 or more"),
+            (
+                "weight-decay",
+                (0.0..1.0).contains(&self.weight_decay),
+                self.weight_decay.to_string(),
+                "a number in [0, 1)",
+            ),
+            (
+                "clip-norm",
+                self.clip_norm >= 0.0,
+                self.clip_norm.to_string(),
+                "0 (no limit) or more",
+            ),
+            (
+                "log-every",
+                self.log_every > 0,
+                self.log_every.to_string(),
+                "1 or more",
+            ),
         ];
         match rules.into_iter().find(|(_, fits, _, _)| !fits) {
-            Some((setting, _, found, expected)) => Err(TrainError::Setting { setting, found, expected: expected.into() }),
+            Some((setting, _, found, expected)) => Err(TrainError::Setting {
+                setting,
+                found,
+                expected: expected.into(),
+            }),
             None => Ok(()),
         }
     }
@@ -111,17 +150,29 @@ impl TrainConfig {
     /// The optimiser's rule.
     pub fn rule(&self) -> Rule {
         match self.optimizer {
-            OptimizerKind::AdamW => {
-                Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: self.weight_decay }
-            }
+            OptimizerKind::AdamW => Rule::AdamW {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-8,
+                weight_decay: self.weight_decay,
+            },
             OptimizerKind::Adadelta => Rule::ADADELTA,
         }
     }
 
     /// Steps of one epoch and of the whole run for `examples` examples.
     pub fn steps(&self, examples: usize) -> (u64, u64) {
-        let per_epoch = examples.div_ceil(self.batch_size * self.accumulation).max(1) as u64;
+        let per_epoch = examples
+            .div_ceil(self.batch_size * self.accumulation)
+            .max(1) as u64;
         let total = ((per_epoch as f64 * self.epochs).round() as u64).max(1);
-        (per_epoch, if self.max_steps > 0 { total.min(self.max_steps) } else { total })
+        (
+            per_epoch,
+            if self.max_steps > 0 {
+                total.min(self.max_steps)
+            } else {
+                total
+            },
+        )
     }
 }

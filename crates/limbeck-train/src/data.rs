@@ -16,8 +16,15 @@ pub struct EncodedSet {
 
 impl EncodedSet {
     /// Cuts every text into at most `max_tokens` tokens.
-    pub fn new(examples: &[Example], tokenizer: &TextTokenizer, max_tokens: usize) -> Result<Self, TrainError> {
-        let texts: Vec<Text> = examples.iter().map(|example| example.text.clone()).collect();
+    pub fn new(
+        examples: &[Example],
+        tokenizer: &TextTokenizer,
+        max_tokens: usize,
+    ) -> Result<Self, TrainError> {
+        let texts: Vec<Text> = examples
+            .iter()
+            .map(|example| example.text.clone())
+            .collect();
         Ok(Self {
             encodings: tokenizer.encode_batch(&texts, max_tokens)?,
             ids: examples.iter().map(|example| example.id).collect(),
@@ -27,7 +34,11 @@ impl EncodedSet {
 
     /// From sentences that are token ids already.
     pub fn from_parts(encodings: Vec<Encoding>, ids: Vec<u64>, labels: Vec<Option<Label>>) -> Self {
-        Self { encodings, ids, labels }
+        Self {
+            encodings,
+            ids,
+            labels,
+        }
     }
 
     /// Number of examples.
@@ -42,7 +53,10 @@ impl EncodedSet {
 
     /// Length of each sentence in tokens.
     pub fn lengths(&self) -> Vec<usize> {
-        self.encodings.iter().map(|encoding| encoding.ids.len()).collect()
+        self.encodings
+            .iter()
+            .map(|encoding| encoding.ids.len())
+            .collect()
     }
 
     /// Length of one sentence in tokens.
@@ -62,7 +76,10 @@ impl EncodedSet {
 
     /// The examples at `rows`, packed.
     pub fn batch(&self, rows: &[usize]) -> Batch {
-        Batch::new(rows.iter().map(|&row| (self.ids[row], &self.encodings[row])))
+        Batch::new(
+            rows.iter()
+                .map(|&row| (self.ids[row], &self.encodings[row])),
+        )
     }
 }
 

@@ -19,7 +19,9 @@ pub enum TrainError {
         expected: String,
     },
     /// The loss stopped being a number.
-    #[error("step {step}: the loss is {loss}; lower `learning-rate` (now {learning_rate:e}) or `clip-norm`, or look at the examples {examples:?}")]
+    #[error(
+        "step {step}: the loss is {loss}; lower `learning-rate` (now {learning_rate:e}) or `clip-norm`, or look at the examples {examples:?}"
+    )]
     NotANumber {
         /// 1-based step.
         step: u64,
@@ -31,7 +33,9 @@ pub enum TrainError {
         examples: Vec<u64>,
     },
     /// An example of a set to learn from has no gold label where an objective needs one.
-    #[error("example {id}: no gold label, but objective `{objective}` needs one; give a labelled set, or learn from the teacher alone")]
+    #[error(
+        "example {id}: no gold label, but objective `{objective}` needs one; give a labelled set, or learn from the teacher alone"
+    )]
     Unlabelled {
         /// The example.
         id: u64,
@@ -55,7 +59,9 @@ pub enum TrainError {
         provides: String,
     },
     /// A teacher no better than always answering the most frequent label.
-    #[error("the teacher's dev accuracy is {accuracy:.4}, and always answering `{label}` gives {baseline:.4}: it has not been fine-tuned for this task, or its labels are in another order; fine-tune it first, or force it with `--force-teacher`")]
+    #[error(
+        "the teacher's dev accuracy is {accuracy:.4}, and always answering `{label}` gives {baseline:.4}: it has not been fine-tuned for this task, or its labels are in another order; fine-tune it first, or force it with `--force-teacher`"
+    )]
     UntrainedTeacher {
         /// The teacher's accuracy.
         accuracy: f64,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use limbeck_model::{SentenceClassifier, Target, batches_by_tokens};
+use candle_core::{Device, Tensor};
 use limbeck_model::Needs;
+use limbeck_model::{SentenceClassifier, Target, batches_by_tokens};
 use limbeck_ops::Pass;
 use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
 use limbeck_text::{Label, Metric};
-use candle_core::{Device, Tensor};
 
 use crate::TrainError;
 use crate::data::EncodedSet;
@@ -74,13 +74,21 @@ fn highest(row: &[f32]) -> u32 {
 }
 
 /// Logits of all examples; `progress` is told how many are done after each batch.
-pub fn predict(model: &SentenceClassifier, set: &EncodedSet, mut progress: impl FnMut(usize)) -> Result<Predictions, TrainError> {
+pub fn predict(
+    model: &SentenceClassifier,
+    set: &EncodedSet,
+    mut progress: impl FnMut(usize),
+) -> Result<Predictions, TrainError> {
     let outputs = model.target().outputs();
     let mut logits = vec![0.0; set.len() * outputs];
     let mut done = 0;
     for rows in batches_by_tokens(&set.lengths(), TOKEN_BUDGET) {
         let output = model.forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE)?;
-        let values = output.logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        let values = output
+            .logits
+            .to_device(&Device::Cpu)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
             logits[row * outputs..][..outputs].copy_from_slice(values);
         }
@@ -112,18 +120,37 @@ pub fn evaluate(
         .labels()
         .iter()
         .zip(set.ids())
-        .map(|(label, &id)| label.ok_or(TrainError::Unlabelled { id, objective: "evaluation" }))
+        .map(|(label, &id)| {
+            label.ok_or(TrainError::Unlabelled {
+                id,
+                objective: "evaluation",
+            })
+        })
         .collect();
     let gold = gold?;
     let predictions = predict(model, set, progress)?;
     let predicted = predictions.labels(model.target());
-    let scores = metrics.iter().map(|&metric| Ok((metric, metric.score(&predicted, &gold)?)));
+    let scores = metrics
+        .iter()
+        .map(|&metric| Ok((metric, metric.score(&predicted, &gold)?)));
     let metrics = scores.collect::<Result<_, TrainError>>()?;
-    Ok(Evaluation { loss: mean_loss(&predictions, &gold, model.target())?, predictions, metrics })
+    Ok(Evaluation {
+        loss: mean_loss(&predictions, &gold, model.target())?,
+        predictions,
+        metrics,
+    })
 }
 
-fn mean_loss(predictions: &Predictions, gold: &[Label], target: &Target) -> Result<f64, TrainError> {
-    let logits = Tensor::from_slice(&predictions.logits, (gold.len(), predictions.outputs), &Device::Cpu)?;
+fn mean_loss(
+    predictions: &Predictions,
+    gold: &[Label],
+    target: &Target,
+) -> Result<f64, TrainError> {
+    let logits = Tensor::from_slice(
+        &predictions.logits,
+        (gold.len(), predictions.outputs),
+        &Device::Cpu,
+    )?;
     let loss = match target {
         Target::Labels(_) => {
             let classes: Vec<u32> = gold.iter().filter_map(|label| label.class()).collect();
@@ -142,20 +169,39 @@ fn mean_loss(predictions: &Predictions, gold: &[Label], target: &Target) -> Resu
 ///
 /// The silent error behind many failed reproductions: a base model instead of a fine-tuned one, or
 /// labels in another order.
-pub fn check_teacher(evaluation: &Evaluation, gold: &[Option<Label>], target: &Target) -> Result<(), TrainError> {
-    let Target::Labels(labels) = target else { return Ok(()) };
-    let classes: Vec<u32> = gold.iter().filter_map(|label| label.and_then(Label::class)).collect();
+pub fn check_teacher(
+    evaluation: &Evaluation,
+    gold: &[Option<Label>],
+    target: &Target,
+) -> Result<(), TrainError> {
+    let Target::Labels(labels) = target else {
+        return Ok(());
+    };
+    let classes: Vec<u32> = gold
+        .iter()
+        .filter_map(|label| label.and_then(Label::class))
+        .collect();
     let mut counts = vec![0usize; labels.len()];
     for &class in &classes {
         counts[class as usize] += 1;
     }
-    let Some((most, &count)) = counts.iter().enumerate().max_by_key(|(_, count)| **count) else { return Ok(()) };
+    let Some((most, &count)) = counts.iter().enumerate().max_by_key(|(_, count)| **count) else {
+        return Ok(());
+    };
     let baseline = count as f64 / classes.len() as f64;
     let predicted = evaluation.predictions.labels(target);
-    let hits = predicted.iter().zip(&classes).filter(|(p, c)| p.class() == Some(**c)).count();
+    let hits = predicted
+        .iter()
+        .zip(&classes)
+        .filter(|(p, c)| p.class() == Some(**c))
+        .count();
     let accuracy = hits as f64 / classes.len() as f64;
     if accuracy <= baseline {
-        return Err(TrainError::UntrainedTeacher { accuracy, baseline, label: labels[most].clone() });
+        return Err(TrainError::UntrainedTeacher {
+            accuracy,
+            baseline,
+            label: labels[most].clone(),
+        });
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ pub use data::{EncodedSet, epoch_order};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
 pub use objective::{
-    Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective, ObjectiveConfig,
-    SoftReduction, SoftTargets, SoftTargetsConfig, WeightedSum,
+    Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
+    ObjectiveConfig, SoftReduction, SoftTargets, SoftTargetsConfig, WeightedSum,
 };
 pub use predictor::Predictor;
 pub use schedule::Schedule;

@@ -42,7 +42,12 @@ pub trait Objective {
     }
 
     /// The loss, a scalar: the mean over the batch of something.
-    fn loss(&self, student: &Output, teacher: Option<&Signal>, gold: Gold<'_>) -> Result<Tensor, TrainError>;
+    fn loss(
+        &self,
+        student: &Output,
+        teacher: Option<&Signal>,
+        gold: Gold<'_>,
+    ) -> Result<Tensor, TrainError>;
 }
 
 /// One objective of a run file: `soft-targets = { weight = 0.9, temperature = 4.0 }`.
@@ -85,7 +90,11 @@ pub struct SoftTargetsConfig {
 
 impl Default for SoftTargetsConfig {
     fn default() -> Self {
-        Self { weight: 1.0, temperature: 1.0, reduction: SoftReduction::BatchMean }
+        Self {
+            weight: 1.0,
+            temperature: 1.0,
+            reduction: SoftReduction::BatchMean,
+        }
     }
 }
 
@@ -123,7 +132,10 @@ pub struct LogitMseConfig {
 
 impl Default for LogitMseConfig {
     fn default() -> Self {
-        Self { weight: 1.0, reduction: MseReduction::ElementMean }
+        Self {
+            weight: 1.0,
+            reduction: MseReduction::ElementMean,
+        }
     }
 }
 
@@ -168,9 +180,15 @@ impl ObjectiveConfig {
                         expected: "a number above 0".into(),
                     });
                 }
-                Box::new(SoftTargets { temperature: config.temperature, reduction: config.reduction.into(), regression })
+                Box::new(SoftTargets {
+                    temperature: config.temperature,
+                    reduction: config.reduction.into(),
+                    regression,
+                })
             }
-            Self::LogitMse(config) => Box::new(LogitMse { reduction: config.reduction.into() }),
+            Self::LogitMse(config) => Box::new(LogitMse {
+                reduction: config.reduction.into(),
+            }),
         })
     }
 }
@@ -183,16 +201,27 @@ pub struct WeightedSum {
 impl WeightedSum {
     /// The objectives of a run file; weights must be finite, not negative and not all zero.
     pub fn new(configs: &[ObjectiveConfig], target: &Target) -> Result<Self, TrainError> {
-        let weights_fit = configs.iter().all(|c| c.weight() >= 0.0 && c.weight().is_finite());
+        let weights_fit = configs
+            .iter()
+            .all(|c| c.weight() >= 0.0 && c.weight().is_finite());
         if !weights_fit || configs.iter().map(|c| c.weight()).sum::<f64>() <= 0.0 {
             return Err(TrainError::Setting {
                 setting: "objective",
-                found: format!("weights {:?}", configs.iter().map(|c| c.weight()).collect::<Vec<_>>()),
-                expected: "at least one objective, with weights of 0 or more that are not all 0".into(),
+                found: format!(
+                    "weights {:?}",
+                    configs.iter().map(|c| c.weight()).collect::<Vec<_>>()
+                ),
+                expected: "at least one objective, with weights of 0 or more that are not all 0"
+                    .into(),
             });
         }
-        let terms = configs.iter().filter(|c| c.weight() > 0.0).map(|c| Ok((c.weight(), c.build(target)?)));
-        Ok(Self { terms: terms.collect::<Result<_, TrainError>>()? })
+        let terms = configs
+            .iter()
+            .filter(|c| c.weight() > 0.0)
+            .map(|c| Ok((c.weight(), c.build(target)?)));
+        Ok(Self {
+            terms: terms.collect::<Result<_, TrainError>>()?,
+        })
     }
 
     /// The objectives.
@@ -207,11 +236,18 @@ impl WeightedSum {
 
     /// What all terms together need beside logits.
     pub fn needs(&self) -> Needs {
-        self.objectives().map(Objective::needs).fold(Needs::NOTHING, Needs::union)
+        self.objectives()
+            .map(Objective::needs)
+            .fold(Needs::NOTHING, Needs::union)
     }
 
     /// The weighted sum and each term's own value.
-    pub fn loss(&self, student: &Output, teacher: Option<&Signal>, gold: Gold<'_>) -> Result<(Tensor, Vec<(&'static str, Tensor)>), TrainError> {
+    pub fn loss(
+        &self,
+        student: &Output,
+        teacher: Option<&Signal>,
+        gold: Gold<'_>,
+    ) -> Result<(Tensor, Vec<(&'static str, Tensor)>), TrainError> {
         let mut total: Option<Tensor> = None;
         let mut values = Vec::with_capacity(self.terms.len());
         for (weight, objective) in &self.terms {

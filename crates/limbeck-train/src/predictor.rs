@@ -25,12 +25,20 @@ impl Predictor {
     pub fn open(folder: &Path, max_tokens: usize, device: &Device) -> Result<Self, TrainError> {
         let model = SentenceClassifier::open(folder, None, 0, device)?;
         let max_tokens = max_tokens.min(model.max_tokens());
-        Ok(Self { model, tokenizer: TextTokenizer::open(folder)?, max_tokens })
+        Ok(Self {
+            model,
+            tokenizer: TextTokenizer::open(folder)?,
+            max_tokens,
+        })
     }
 
     /// The texts as the model reads them.
     pub fn encode(&self, texts: &[Text]) -> Result<EncodedSet, TrainError> {
-        let example = |(id, text): (usize, &Text)| Example { id: id as u64, text: text.clone(), label: None };
+        let example = |(id, text): (usize, &Text)| Example {
+            id: id as u64,
+            text: text.clone(),
+            label: None,
+        };
         let examples: Vec<Example> = texts.iter().enumerate().map(example).collect();
         EncodedSet::new(&examples, &self.tokenizer, self.max_tokens)
     }
@@ -44,6 +52,9 @@ impl Predictor {
 impl Classifier for Predictor {
     fn predict(&self, texts: &[Text]) -> Result<Probabilities, BoxError> {
         let predictions = self.logits(texts)?;
-        Ok(Probabilities::from_logits(&predictions.logits, predictions.outputs)?)
+        Ok(Probabilities::from_logits(
+            &predictions.logits,
+            predictions.outputs,
+        )?)
     }
 }

@@ -47,7 +47,12 @@ struct Stored {
 }
 
 /// Writes the state; the previous one is valid until the new one is complete.
-pub fn save(folder: &Path, progress: &Progress, model: &SentenceClassifier, optimizer: &Optimizer) -> Result<(), TrainError> {
+pub fn save(
+    folder: &Path,
+    progress: &Progress,
+    model: &SentenceClassifier,
+    optimizer: &Optimizer,
+) -> Result<(), TrainError> {
     fs::create_dir_all(folder)?;
     let file = |kind: &str| format!("{kind}-{}.safetensors", progress.step);
     let stored = Stored {
@@ -57,9 +62,15 @@ pub fn save(folder: &Path, progress: &Progress, model: &SentenceClassifier, opti
         optimizer: file("optimizer"),
     };
     let tensors = model.tensors()?;
-    write_tensors(&folder.join(&stored.model), tensors.iter().map(|(name, t)| (name.clone(), t)))?;
+    write_tensors(
+        &folder.join(&stored.model),
+        tensors.iter().map(|(name, t)| (name.clone(), t)),
+    )?;
     let means = optimizer.snapshot()?;
-    write_tensors(&folder.join(&stored.optimizer), means.iter().map(|(name, t)| (name.clone(), t)))?;
+    write_tensors(
+        &folder.join(&stored.optimizer),
+        means.iter().map(|(name, t)| (name.clone(), t)),
+    )?;
     let text = serde_json::to_string_pretty(&stored).expect("counters and names serialise");
     limbeck_text::atomic_write(&folder.join(STATE), text.as_bytes())?;
     remove_old(folder, &[&stored.model, &stored.optimizer, STATE])
@@ -91,21 +102,40 @@ fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
     }
     let text = fs::read_to_string(&path)?;
     let stored = serde_json::from_str(&text);
-    stored.map(Some).map_err(|e| TrainError::Damaged { path, problem: format!("not a run's state: {e}") })
+    stored.map(Some).map_err(|e| TrainError::Damaged {
+        path,
+        problem: format!("not a run's state: {e}"),
+    })
 }
 
 /// Puts a stored state back into model and optimiser; `None` when there is none.
-pub fn load(folder: &Path, model: &SentenceClassifier, optimizer: &mut Optimizer) -> Result<Option<Progress>, TrainError> {
-    let Some(stored) = read_state(folder)? else { return Ok(None) };
+pub fn load(
+    folder: &Path,
+    model: &SentenceClassifier,
+    optimizer: &mut Optimizer,
+) -> Result<Option<Progress>, TrainError> {
+    let Some(stored) = read_state(folder)? else {
+        return Ok(None);
+    };
     let model_path = folder.join(&stored.model);
-    model.load(&Weights::from_tensors(&model_path, read_tensors(&model_path)?))?;
-    optimizer.restore(&read_tensors(&folder.join(&stored.optimizer))?, stored.optimizer_step)?;
+    model.load(&Weights::from_tensors(
+        &model_path,
+        read_tensors(&model_path)?,
+    ))?;
+    optimizer.restore(
+        &read_tensors(&folder.join(&stored.optimizer))?,
+        stored.optimizer_step,
+    )?;
     Ok(Some(stored.progress))
 }
 
 fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
     let bytes = fs::read(path)?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|e| TrainError::Damaged { path: path.to_owned(), problem: e.to_string() })?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
+        TrainError::Damaged {
+            path: path.to_owned(),
+            problem: e.to_string(),
+        }
+    })?;
     Ok(tensors.into_iter().collect())
 }

@@ -49,12 +49,21 @@ impl Teacher for LiveTeacher {
     }
 
     fn signal(&self, rows: &[usize], needs: Needs) -> Result<Signal, TrainError> {
-        let output = self.model.forward(&self.set.batch(rows), needs, &Pass::EVALUATE)?;
-        Ok(Signal { logits: output.logits, hidden: output.hidden, attention: output.attention })
+        let output = self
+            .model
+            .forward(&self.set.batch(rows), needs, &Pass::EVALUATE)?;
+        Ok(Signal {
+            logits: output.logits,
+            hidden: output.hidden,
+            attention: output.attention,
+        })
     }
 }
 
 /// The signal, or an error that names the objective that needs it.
-pub(crate) fn required<'a>(teacher: Option<&'a Signal>, objective: &'static str) -> Result<&'a Signal, TrainError> {
+pub(crate) fn required<'a>(
+    teacher: Option<&'a Signal>,
+    objective: &'static str,
+) -> Result<&'a Signal, TrainError> {
     teacher.ok_or(TrainError::NoTeacher { objective })
 }

@@ -126,7 +126,9 @@ impl Run<'_> {
         for objective in self.objective.objectives() {
             match self.teacher {
                 None if objective.needs_teacher() => {
-                    return Err(TrainError::NoTeacher { objective: objective.name() });
+                    return Err(TrainError::NoTeacher {
+                        objective: objective.name(),
+                    });
                 }
                 Some(teacher) if !objective.needs().is_met_by(teacher.provides()) => {
                     return Err(TrainError::TeacherLacks {
@@ -140,7 +142,15 @@ impl Run<'_> {
         }
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
-            if set.is_empty() { Err(TrainError::Setting { setting, found: "none".into(), expected }) } else { Ok(()) }
+            if set.is_empty() {
+                Err(TrainError::Setting {
+                    setting,
+                    found: "none".into(),
+                    expected,
+                })
+            } else {
+                Ok(())
+            }
         };
         empty("train", self.train)?;
         empty("dev", self.dev)
@@ -151,12 +161,18 @@ impl Run<'_> {
 ///
 /// Ends with the best model in `folders.best` and in `student`, and the last in `folders.last`.
 /// `observer` sees every step once, except those repeated after a kill.
-pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, observer: &mut dyn Observer) -> Result<Summary, TrainError> {
+pub fn train(
+    student: &SentenceClassifier,
+    run: &Run<'_>,
+    folders: Folders<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
     run.check()?;
     let config = run.config;
     let parameters = student.parameters();
     let mut optimizer = Optimizer::new(config.rule(), &parameters);
-    let mut progress = resume::load(folders.checkpoint, student, &mut optimizer)?.unwrap_or_default();
+    let mut progress =
+        resume::load(folders.checkpoint, student, &mut optimizer)?.unwrap_or_default();
     let (steps_per_epoch, total_steps) = config.steps(run.train.len());
     let warmup = (total_steps as f64 * config.warmup_fraction).ceil() as u64;
     let dropout_key = stream_key(run.seed, "dropout");
@@ -174,16 +190,30 @@ pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, 
         let first = (progress.step % steps_per_epoch) as usize * size;
         let rows = &order.1[first..(first + size).min(order.1.len())];
 
-        let learning_rate = config.learning_rate * config.schedule.factor(progress.step, warmup, total_steps);
+        let learning_rate =
+            config.learning_rate * config.schedule.factor(progress.step, warmup, total_steps);
         let step_key = mix64(dropout_key ^ mix64(progress.step));
         let (loss, terms, tokens) = accumulate(student, run, rows, step_key)?;
         progress.step += 1;
         if !loss.is_finite() {
-            let examples = rows.iter().take(8).map(|&row| run.train.ids()[row]).collect();
-            return Err(TrainError::NotANumber { step: progress.step, loss, learning_rate, examples });
+            let examples = rows
+                .iter()
+                .take(8)
+                .map(|&row| run.train.ids()[row])
+                .collect();
+            return Err(TrainError::NotANumber {
+                step: progress.step,
+                loss,
+                learning_rate,
+                examples,
+            });
         }
         let norm = gradient_norm(optimizer.parameters())?;
-        let factor = if config.clip_norm > 0.0 { clip_factor(norm, config.clip_norm) } else { 1.0 };
+        let factor = if config.clip_norm > 0.0 {
+            clip_factor(norm, config.clip_norm)
+        } else {
+            1.0
+        };
         optimizer.step(learning_rate, factor)?;
 
         let seconds = started.elapsed();
@@ -209,7 +239,12 @@ pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, 
             if is_best {
                 student.save(folders.best)?;
             }
-            observer.on_evaluation(&EvaluationEvent { step: progress.step, epoch: epoch_now, evaluation: &evaluation, is_best })?;
+            observer.on_evaluation(&EvaluationEvent {
+                step: progress.step,
+                epoch: epoch_now,
+                evaluation: &evaluation,
+                is_best,
+            })?;
         }
         let stop = observer.should_stop() && progress.step < total_steps;
         if stop || checkpointed.elapsed() >= Duration::from_secs(config.checkpoint_every_s) {
@@ -217,7 +252,9 @@ pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, 
             checkpointed = Instant::now();
         }
         if stop {
-            return Err(TrainError::Interrupted { step: progress.step });
+            return Err(TrainError::Interrupted {
+                step: progress.step,
+            });
         }
     }
     if last.is_empty() {
@@ -227,7 +264,13 @@ pub fn train(student: &SentenceClassifier, run: &Run<'_>, folders: Folders<'_>, 
     let best = progress.best.clone().expect("the last step evaluates");
     student.load(&limbeck_model::Weights::open(folders.best)?)?;
     let samples_per_s = sentences as f64 / step_time.as_secs_f64().max(1e-9);
-    Ok(Summary { steps: progress.step, best, last, trained_s: progress.trained_s, samples_per_s })
+    Ok(Summary {
+        steps: progress.step,
+        best,
+        last,
+        trained_s: progress.trained_s,
+        samples_per_s,
+    })
 }
 
 /// Gradients of one step: the mean over all its sentences, in as many passes as memory asks for.
@@ -250,7 +293,14 @@ fn accumulate(
         };
         let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
         let ids: Vec<_> = part.iter().map(|&row| run.train.ids()[row]).collect();
-        let (total, values) = run.objective.loss(&output, signal.as_ref(), Gold { labels: &labels, ids: &ids })?;
+        let (total, values) = run.objective.loss(
+            &output,
+            signal.as_ref(),
+            Gold {
+                labels: &labels,
+                ids: &ids,
+            },
+        )?;
         backward(&(&total * share)?, &parameters)?;
         loss += share * f64::from(total.to_scalar::<f32>()?);
         for (name, value) in values {
@@ -280,8 +330,17 @@ fn parts<'a>(run: &Run<'_>, rows: &'a [usize]) -> Vec<&'a [usize]> {
     parts
 }
 
-fn is_evaluation_step(config: &TrainConfig, step: u64, steps_per_epoch: u64, total_steps: u64) -> bool {
-    let every = if config.evaluate_every > 0 { config.evaluate_every } else { steps_per_epoch };
+fn is_evaluation_step(
+    config: &TrainConfig,
+    step: u64,
+    steps_per_epoch: u64,
+    total_steps: u64,
+) -> bool {
+    let every = if config.evaluate_every > 0 {
+        config.evaluate_every
+    } else {
+        steps_per_epoch
+    };
     step.is_multiple_of(every) || step == total_steps
 }
 
@@ -290,7 +349,11 @@ fn has_lost_patience(config: &TrainConfig, progress: &Progress) -> bool {
 }
 
 fn by_name(evaluation: &Evaluation) -> BTreeMap<String, f64> {
-    evaluation.metrics.iter().map(|(metric, &score)| (metric.name().to_owned(), score)).collect()
+    evaluation
+        .metrics
+        .iter()
+        .map(|(metric, &score)| (metric.name().to_owned(), score))
+        .collect()
 }
 
 /// Counts an evaluation and says whether it is the best; of equals the earlier stays.
@@ -298,7 +361,11 @@ fn note_evaluation(progress: &mut Progress, metric: Metric, evaluation: &Evaluat
     let score = evaluation.metrics[&metric];
     let is_best = progress.best.as_ref().is_none_or(|best| score > best.score);
     if is_best {
-        progress.best = Some(Best { step: progress.step, score, metrics: by_name(evaluation) });
+        progress.best = Some(Best {
+            step: progress.step,
+            score,
+            metrics: by_name(evaluation),
+        });
         progress.evaluations_since_best = 0;
     } else {
         progress.evaluations_since_best += 1;

@@ -8,13 +8,16 @@ use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
 use limbeck_ops::{Pass, backward};
 use limbeck_text::{Example, Label, Metric, Text};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, Gold, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Observer, Run, Schedule,
-    SoftTargetsConfig, StepEvent, StoredTeacher, Teacher, TrainConfig, TrainError, WeightedSum, train,
+    CacheHeader, EncodedSet, Folders, Gold, HardLabelsConfig, LiveTeacher, ObjectiveConfig,
+    Observer, Run, Schedule, SoftTargetsConfig, StepEvent, StoredTeacher, Teacher, TrainConfig,
+    TrainError, WeightedSum, train,
 };
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures")
+        .join(name)
 }
 
 fn json(path: &Path) -> Value {
@@ -26,20 +29,45 @@ fn open(name: &str) -> SentenceClassifier {
 }
 
 fn integers(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_u64().unwrap() as u32)
+        .collect()
 }
 
 fn floats(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v.as_f64().unwrap())
+        .collect()
 }
 
 fn training_set() -> EncodedSet {
     let data = json(&fixture("training/data.json"));
-    let sentences = data["ids"].as_array().unwrap().iter().zip(data["segments"].as_array().unwrap());
-    let encodings: Vec<_> =
-        sentences.map(|(ids, segments)| Encoding { ids: integers(ids), segments: integers(segments) }).collect();
-    let labels = integers(&data["labels"]).into_iter().map(|label| Some(Label::Class(label))).collect();
-    EncodedSet::from_parts(encodings, (0..data["ids"].as_array().unwrap().len() as u64).collect(), labels)
+    let sentences = data["ids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(data["segments"].as_array().unwrap());
+    let encodings: Vec<_> = sentences
+        .map(|(ids, segments)| Encoding {
+            ids: integers(ids),
+            segments: integers(segments),
+        })
+        .collect();
+    let labels = integers(&data["labels"])
+        .into_iter()
+        .map(|label| Some(Label::Class(label)))
+        .collect();
+    EncodedSet::from_parts(
+        encodings,
+        (0..data["ids"].as_array().unwrap().len() as u64).collect(),
+        labels,
+    )
 }
 
 fn hard() -> ObjectiveConfig {
@@ -47,7 +75,11 @@ fn hard() -> ObjectiveConfig {
 }
 
 fn soft() -> ObjectiveConfig {
-    ObjectiveConfig::SoftTargets(SoftTargetsConfig { weight: 0.5, temperature: 2.0, ..SoftTargetsConfig::default() })
+    ObjectiveConfig::SoftTargets(SoftTargetsConfig {
+        weight: 0.5,
+        temperature: 2.0,
+        ..SoftTargetsConfig::default()
+    })
 }
 
 /// Fifty steps in PyTorch's order, without dropout, follow PyTorch's losses and norms.
@@ -62,40 +94,87 @@ fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
     let objective = WeightedSum::new(objectives, model.target()).unwrap();
     let config = TrainConfig::default();
     let mut optimizer = Optimizer::new(config.rule(), &model.parameters());
-    let (losses, norms) = (floats(&expected["losses_f64"]), floats(&expected["gradient_norms_f64"]));
+    let (losses, norms) = (
+        floats(&expected["losses_f64"]),
+        floats(&expected["gradient_norms_f64"]),
+    );
     for (step, rows) in data["order"].as_array().unwrap().iter().enumerate() {
         let rows: Vec<usize> = integers(rows).into_iter().map(|row| row as usize).collect();
         let batch = set.batch(&rows);
-        let output = model.forward(&batch, objective.needs(), &Pass::train_without_dropout()).unwrap();
+        let output = model
+            .forward(&batch, objective.needs(), &Pass::train_without_dropout())
+            .unwrap();
         let signal = teacher.signal(&rows, objective.needs()).unwrap();
         let labels: Vec<_> = rows.iter().map(|&row| set.labels()[row]).collect();
         let ids: Vec<_> = rows.iter().map(|&row| row as u64).collect();
-        let (loss, _) = objective.loss(&output, Some(&signal), Gold { labels: &labels, ids: &ids }).unwrap();
+        let (loss, _) = objective
+            .loss(
+                &output,
+                Some(&signal),
+                Gold {
+                    labels: &labels,
+                    ids: &ids,
+                },
+            )
+            .unwrap();
         backward(&loss, &model.parameters()).unwrap();
         let norm = gradient_norm(optimizer.parameters()).unwrap();
         let loss = f64::from(loss.to_scalar::<f32>().unwrap());
-        assert!((loss / losses[step] - 1.0).abs() < 1e-3, "step {step}: loss {loss}, PyTorch {}", losses[step]);
-        assert!((norm / norms[step] - 1.0).abs() < 1e-3, "step {step}: norm {norm}, PyTorch {}", norms[step]);
-        let factor = Schedule::Linear.factor(step as u64, number("warmup_steps") as u64, number("steps") as u64);
+        assert!(
+            (loss / losses[step] - 1.0).abs() < 1e-3,
+            "step {step}: loss {loss}, PyTorch {}",
+            losses[step]
+        );
+        assert!(
+            (norm / norms[step] - 1.0).abs() < 1e-3,
+            "step {step}: norm {norm}, PyTorch {}",
+            norms[step]
+        );
+        let factor = Schedule::Linear.factor(
+            step as u64,
+            number("warmup_steps") as u64,
+            number("steps") as u64,
+        );
         let rate = number("learning_rate") * factor;
         assert!((rate - floats(&expected["learning_rates"])[step]).abs() < 1e-12);
-        optimizer.step(rate, clip_factor(norm, number("clip_norm"))).unwrap();
+        optimizer
+            .step(rate, clip_factor(norm, number("clip_norm")))
+            .unwrap();
     }
-    let last = candle_core::safetensors::load(fixture(&format!("training/{reference}_final.safetensors")), &Device::Cpu).unwrap();
+    let last = candle_core::safetensors::load(
+        fixture(&format!("training/{reference}_final.safetensors")),
+        &Device::Cpu,
+    )
+    .unwrap();
     for (name, tensor) in model.tensors().unwrap() {
         // Softmax does not see a bias of the keys: its gradient is exactly zero but for rounding, and
         // Adam makes full steps of rounding.
         if name.ends_with("key.bias") {
             continue;
         }
-        let difference = (tensor - &last[&name]).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        assert!(difference < 1e-3, "{name} ends {difference:e} away from PyTorch's");
+        let difference = (tensor - &last[&name])
+            .unwrap()
+            .abs()
+            .unwrap()
+            .max_all()
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap();
+        assert!(
+            difference < 1e-3,
+            "{name} ends {difference:e} away from PyTorch's"
+        );
     }
 }
 
 #[test]
 fn fine_tuning_follows_pytorch() {
-    check_fifty_steps("fine_tuning", &[ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 1.0 })]);
+    check_fifty_steps(
+        "fine_tuning",
+        &[ObjectiveConfig::HardLabels(HardLabelsConfig {
+            weight: 1.0,
+        })],
+    );
 }
 
 #[test]
@@ -122,15 +201,33 @@ impl Observer for Watcher {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig { epochs: 5.0, batch_size: 8, learning_rate: 2e-3, evaluate_every: 3, ..TrainConfig::default() }
+    TrainConfig {
+        epochs: 5.0,
+        batch_size: 8,
+        learning_rate: 2e-3,
+        evaluate_every: 3,
+        ..TrainConfig::default()
+    }
 }
 
-fn run_in(folder: &Path, config: &TrainConfig, stop_after: Option<u64>) -> (Result<SentenceClassifier, TrainError>, Watcher) {
+fn run_in(
+    folder: &Path,
+    config: &TrainConfig,
+    stop_after: Option<u64>,
+) -> (Result<SentenceClassifier, TrainError>, Watcher) {
     let (set, model) = (training_set(), open("tiny-bert"));
     let objective = WeightedSum::new(&[hard(), soft()], model.target()).unwrap();
     let teacher = LiveTeacher::new(open("tiny-bert-teacher"), training_set());
-    let (best, last, checkpoint) = (folder.join("model"), folder.join("last"), folder.join("checkpoint"));
-    let folders = Folders { best: &best, last: &last, checkpoint: &checkpoint };
+    let (best, last, checkpoint) = (
+        folder.join("model"),
+        folder.join("last"),
+        folder.join("checkpoint"),
+    );
+    let folders = Folders {
+        best: &best,
+        last: &last,
+        checkpoint: &checkpoint,
+    };
     let run = Run {
         train: &set,
         dev: &set,
@@ -140,13 +237,21 @@ fn run_in(folder: &Path, config: &TrainConfig, stop_after: Option<u64>) -> (Resu
         config,
         seed: 3,
     };
-    let mut watcher = Watcher { stop_after, ..Watcher::default() };
+    let mut watcher = Watcher {
+        stop_after,
+        ..Watcher::default()
+    };
     let result = train(&model, &run, folders, &mut watcher);
     (result.map(|_| model), watcher)
 }
 
 fn bytes(model: &SentenceClassifier) -> Vec<Vec<f32>> {
-    model.tensors().unwrap().values().map(|t| t.flatten_all().unwrap().to_vec1().unwrap()).collect()
+    model
+        .tensors()
+        .unwrap()
+        .values()
+        .map(|t| t.flatten_all().unwrap().to_vec1().unwrap())
+        .collect()
 }
 
 fn last_bytes(folder: &Path) -> Vec<u8> {
@@ -173,7 +278,10 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
 fn threads_and_token_budgets_do_not_change_a_run() {
     let run = |threads: usize, config: &TrainConfig| {
         let folder = tempfile::tempdir().unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         let (model, watcher) = pool.install(|| run_in(folder.path(), config, None));
         model.unwrap();
         (watcher.losses, last_bytes(folder.path()))
@@ -182,14 +290,26 @@ fn threads_and_token_budgets_do_not_change_a_run() {
     assert!(one == run(2, &config()));
     assert!(one == run(3, &config()));
     // Cut into smaller passes, sums are grouped differently: close, not equal.
-    let (cut, _) = run(2, &TrainConfig { token_budget: 40, ..config() });
+    let (cut, _) = run(
+        2,
+        &TrainConfig {
+            token_budget: 40,
+            ..config()
+        },
+    );
     for ((_, a), (_, b)) in one.0.iter().zip(&cut) {
         assert!((a / b - 1.0).abs() < 1e-3, "{a} and {b}");
     }
 }
 
 fn examples(count: usize) -> Vec<Example> {
-    (0..count).map(|i| Example { id: i as u64, text: Text::single(format!("sentence {i}")), label: None }).collect()
+    (0..count)
+        .map(|i| Example {
+            id: i as u64,
+            text: Text::single(format!("sentence {i}")),
+            label: None,
+        })
+        .collect()
 }
 
 #[test]
@@ -201,13 +321,19 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
     let data = json(&fixture("training/data.json"));
     let encodings: Vec<Encoding> = rows
         .iter()
-        .map(|&row| Encoding { ids: integers(&data["ids"][row]), segments: integers(&data["segments"][row]) })
+        .map(|&row| Encoding {
+            ids: integers(&data["ids"][row]),
+            segments: integers(&data["segments"][row]),
+        })
         .collect();
     let set = EncodedSet::from_parts(encodings, (0..1300).collect(), vec![None; 1300]);
     let model = open("tiny-bert-teacher");
     let live = LiveTeacher::new(model.clone(), set.clone());
     for hidden in [HiddenStates::None, HiddenStates::First, HiddenStates::All] {
-        let needs = Needs { hidden, attention: false };
+        let needs = Needs {
+            hidden,
+            attention: false,
+        };
         let header = CacheHeader::new(&model, "tokenizer", &examples(1300), 64, needs).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut calls = 0;
@@ -215,21 +341,31 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
             calls += 1;
             calls < 2
         };
-        let stopped = StoredTeacher::open_or_make(folder.path(), header.clone(), &model, &set, &mut stop_at_second);
+        let stopped = StoredTeacher::open_or_make(
+            folder.path(),
+            header.clone(),
+            &model,
+            &set,
+            &mut stop_at_second,
+        );
         assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
         // A kill in the middle of a write leaves a torn tail.
         let logits = folder.path().join("logits.f32");
         let torn = fs_err::read(&logits).unwrap();
         fs_err::write(&logits, &torn[..torn.len() - 5]).unwrap();
         let mut made = Vec::new();
-        let stored = StoredTeacher::open_or_make(folder.path(), header.clone(), &model, &set, &mut |done| {
-            made.push(done);
-            true
-        });
+        let stored =
+            StoredTeacher::open_or_make(folder.path(), header.clone(), &model, &set, &mut |done| {
+                made.push(done);
+                true
+            });
         let stored = stored.unwrap();
         assert_eq!(made, [1024, 1300], "the first chunk is kept");
         for rows in [vec![0, 1299, 700], vec![5]] {
-            let (a, b) = (stored.signal(&rows, needs).unwrap(), live.signal(&rows, needs).unwrap());
+            let (a, b) = (
+                stored.signal(&rows, needs).unwrap(),
+                live.signal(&rows, needs).unwrap(),
+            );
             let values = |t: &Tensor| t.to_vec2::<f32>().unwrap();
             assert_eq!(values(&a.logits), values(&b.logits));
             assert_eq!(a.hidden.len(), b.hidden.len());
@@ -239,15 +375,27 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
         }
         let mut other = header.clone();
         other.model = "another".into();
-        let refused = StoredTeacher::open_or_make(folder.path(), other, &model, &set, &mut |_| true);
-        assert!(matches!(refused, Err(TrainError::CacheMismatch { what: "model", .. })));
+        let refused =
+            StoredTeacher::open_or_make(folder.path(), other, &model, &set, &mut |_| true);
+        assert!(matches!(
+            refused,
+            Err(TrainError::CacheMismatch { what: "model", .. })
+        ));
     }
 }
 
 #[test]
 fn a_loss_that_is_not_a_number_stops_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let (result, _) = run_in(folder.path(), &TrainConfig { learning_rate: 1e30, clip_norm: 0.0, ..config() }, None);
+    let (result, _) = run_in(
+        folder.path(),
+        &TrainConfig {
+            learning_rate: 1e30,
+            clip_norm: 0.0,
+            ..config()
+        },
+        None,
+    );
     assert!(matches!(result, Err(TrainError::NotANumber { .. })));
 }
 
@@ -258,14 +406,31 @@ fn a_tiny_model_memorises_its_examples() {
         let all = training_set();
         let data = json(&fixture("training/data.json"));
         let encodings = (0..16)
-            .map(|row| Encoding { ids: integers(&data["ids"][row]), segments: integers(&data["segments"][row]) })
+            .map(|row| Encoding {
+                ids: integers(&data["ids"][row]),
+                segments: integers(&data["segments"][row]),
+            })
             .collect();
         EncodedSet::from_parts(encodings, (0..16).collect(), all.labels()[..16].to_vec())
     };
-    let config = TrainConfig { epochs: 80.0, batch_size: 4, learning_rate: 5e-3, evaluate_every: 20, ..TrainConfig::default() };
+    let config = TrainConfig {
+        epochs: 80.0,
+        batch_size: 4,
+        learning_rate: 5e-3,
+        evaluate_every: 20,
+        ..TrainConfig::default()
+    };
     let model = open("tiny-bert");
-    let objective = WeightedSum::new(&[ObjectiveConfig::HardLabels(HardLabelsConfig::default())], model.target()).unwrap();
-    let (best, last, checkpoint) = (folder.path().join("b"), folder.path().join("l"), folder.path().join("c"));
+    let objective = WeightedSum::new(
+        &[ObjectiveConfig::HardLabels(HardLabelsConfig::default())],
+        model.target(),
+    )
+    .unwrap();
+    let (best, last, checkpoint) = (
+        folder.path().join("b"),
+        folder.path().join("l"),
+        folder.path().join("c"),
+    );
     let run = Run {
         train: &set,
         dev: &set,
@@ -275,7 +440,11 @@ fn a_tiny_model_memorises_its_examples() {
         config: &config,
         seed: 1,
     };
-    let folders = Folders { best: &best, last: &last, checkpoint: &checkpoint };
+    let folders = Folders {
+        best: &best,
+        last: &last,
+        checkpoint: &checkpoint,
+    };
     let summary = train(&model, &run, folders, &mut Watcher::default()).unwrap();
     assert_eq!(summary.best.score, 1.0);
     let reopened = SentenceClassifier::open(&best, None, 0, &Device::Cpu).unwrap();

@@ -16,7 +16,8 @@ use crate::settings::BadSettings;
 /// Notes go to standard error, coloured on a terminal unless `NO_COLOR` is set.
 pub(crate) fn start_logging(quiet: bool) {
     let level = if quiet { "error" } else { "info" };
-    let filter = std::env::var("LIMBECK_LOG").unwrap_or_else(|_| format!("{level},hf_hub=error,ureq=error"));
+    let filter =
+        std::env::var("LIMBECK_LOG").unwrap_or_else(|_| format!("{level},hf_hub=error,ureq=error"));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -32,8 +33,9 @@ pub(crate) fn start_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if threads == Some(0) {
         return Err(BadSettings::new("`--threads`: found 0, expected 1 or more").into());
     }
-    let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")
+    let threads =
+        threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    limbeck_ops::start_threads(threads).context("starting threads")
 }
 
 /// The device asked for.
@@ -50,8 +52,14 @@ pub(crate) fn device(kind: DeviceKind) -> anyhow::Result<Device> {
 /// The folder of a model given as folder, finished run or hub id; fetches what a hub's cache lacks.
 pub(crate) fn model_folder(name: &str, quiet: bool) -> anyhow::Result<PathBuf> {
     let settings = HubSettings::from_env_map(|key| std::env::var(key).ok());
-    let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-    bar.set_style(style("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}"));
+    let bar = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
+    bar.set_style(style(
+        "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}",
+    ));
     let mut shown = String::new();
     let folder = resolve(name, &settings, &mut |download| {
         if shown != download.file {
@@ -67,12 +75,16 @@ pub(crate) fn model_folder(name: &str, quiet: bool) -> anyhow::Result<PathBuf> {
 
 /// A bar's look.
 pub(crate) fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("templates are constants").progress_chars("━╸ ")
+    ProgressStyle::with_template(template)
+        .expect("templates are constants")
+        .progress_chars("━╸ ")
 }
 
 /// The time of day.
 pub(crate) fn now() -> Timestamp {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |passed| passed.as_secs());
     Timestamp::from_unix(seconds)
 }
 

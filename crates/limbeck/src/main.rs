@@ -69,11 +69,16 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let is_bad_input = |e: &(dyn std::error::Error + 'static)| {
         e.is::<BadSettings>() || matches!(e.downcast_ref(), Some(TrainError::Setting { .. }))
     };
-    if error.chain().any(is_bad_input) { BAD_INPUT } else { FAILED }
+    if error.chain().any(is_bad_input) {
+        BAD_INPUT
+    } else {
+        FAILED
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|e| {
-        e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+        e.downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
 }

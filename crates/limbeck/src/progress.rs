@@ -21,19 +21,38 @@ pub(crate) struct RunObserver<'a> {
 }
 
 impl<'a> RunObserver<'a> {
-    pub(crate) fn new(run: &'a mut RunDir, label: &str, log_every: u64, quiet: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        run: &'a mut RunDir,
+        label: &str,
+        log_every: u64,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
         let events = EventWriter::create(run.tensorboard_path(), now())?;
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(style("{prefix} {bar:30} {pos}/{len} steps, {msg}, {eta} left"));
+        bar.set_style(style(
+            "{prefix} {bar:30} {pos}/{len} steps, {msg}, {eta} left",
+        ));
         bar.set_prefix(label.to_owned());
-        Ok(Self { run, events, bar, log_every, sentences: 0, seconds: 0.0 })
+        Ok(Self {
+            run,
+            events,
+            bar,
+            log_every,
+            sentences: 0,
+            seconds: 0.0,
+        })
     }
 
     fn append(&mut self, record: &LogRecord) -> Result<(), TrainError> {
-        let written = self.run.append(record).and_then(|()| {
-            self.events.record(record, now().unix() as f64)
-        });
+        let written = self
+            .run
+            .append(record)
+            .and_then(|()| self.events.record(record, now().unix() as f64));
         written.map_err(|e| TrainError::File(std::io::Error::other(e)))
     }
 }
@@ -57,13 +76,18 @@ impl Observer for RunObserver<'_> {
         let samples_per_s = self.sentences as f64 / self.seconds.max(1e-9);
         (self.sentences, self.seconds) = (0, 0.0);
         let loss = event.loss;
-        self.bar.set_message(format!("loss {loss:.4}, {samples_per_s:.0} sentences/s"));
+        self.bar
+            .set_message(format!("loss {loss:.4}, {samples_per_s:.0} sentences/s"));
         self.append(&LogRecord::Step(StepRecord {
             step: event.step,
             epoch: event.epoch.ceil() as u64,
             learning_rate: event.learning_rate,
             loss,
-            terms: event.terms.iter().map(|(&name, &value)| (name.to_owned(), value)).collect(),
+            terms: event
+                .terms
+                .iter()
+                .map(|(&name, &value)| (name.to_owned(), value))
+                .collect(),
             gradient_norm: event.gradient_norm,
             samples_per_s,
             tokens: event.tokens as u64,
@@ -71,12 +95,24 @@ impl Observer for RunObserver<'_> {
     }
 
     fn on_evaluation(&mut self, event: &EvaluationEvent<'_>) -> Result<(), TrainError> {
-        let metrics: BTreeMap<String, f64> =
-            event.evaluation.metrics.iter().map(|(metric, &score)| (metric.name().to_owned(), score)).collect();
-        let scores: Vec<String> = metrics.iter().map(|(name, score)| format!("{name} {score:.4}")).collect();
+        let metrics: BTreeMap<String, f64> = event
+            .evaluation
+            .metrics
+            .iter()
+            .map(|(metric, &score)| (metric.name().to_owned(), score))
+            .collect();
+        let scores: Vec<String> = metrics
+            .iter()
+            .map(|(name, score)| format!("{name} {score:.4}"))
+            .collect();
         let best = if event.is_best { ", best so far" } else { "" };
         let (step, loss) = (event.step, event.evaluation.loss);
-        self.bar.suspend(|| tracing::info!("step {step}: dev {}, loss {loss:.4}{best}", scores.join(", ")));
+        self.bar.suspend(|| {
+            tracing::info!(
+                "step {step}: dev {}, loss {loss:.4}{best}",
+                scores.join(", ")
+            )
+        });
         self.append(&LogRecord::Eval(EvalRecord {
             step,
             epoch: event.epoch.ceil() as u64,
@@ -93,7 +129,11 @@ impl Observer for RunObserver<'_> {
 
 /// A bar over a known number of examples.
 pub(crate) fn example_bar(label: &str, count: usize, quiet: bool) -> ProgressBar {
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let target = if quiet {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    };
     let bar = ProgressBar::with_draw_target(Some(count as u64), target);
     bar.set_style(style("{prefix} {bar:30} {pos}/{len}, {eta} left"));
     bar.set_prefix(label.to_owned());

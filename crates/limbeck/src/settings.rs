@@ -145,8 +145,11 @@ pub(crate) struct ExtraSet {
 impl RunFile {
     /// Reads a run file and applies `key=value` overrides.
     pub(crate) fn read(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
-        let text = fs_err::read_to_string(path)
-            .map_err(|e| BadSettings::new(format!("{e}; `limbeck init` writes a run file to begin with")))?;
+        let text = fs_err::read_to_string(path).map_err(|e| {
+            BadSettings::new(format!(
+                "{e}; `limbeck init` writes a run file to begin with"
+            ))
+        })?;
         if overrides.is_empty() {
             // Straight from the text: errors point at their line.
             return toml::from_str(&text).map_err(|e| bad(path, &e));
@@ -157,29 +160,50 @@ impl RunFile {
         }
         let merged = toml::to_string(&table)?;
         toml::from_str(&merged).map_err(|e| {
-            BadSettings::new(format!("{} with {}: {}", path.display(), overrides.join(" "), e.message())).into()
+            BadSettings::new(format!(
+                "{} with {}: {}",
+                path.display(),
+                overrides.join(" "),
+                e.message()
+            ))
+            .into()
         })
     }
 }
 
 fn bad(path: &Path, error: &toml::de::Error) -> anyhow::Error {
-    BadSettings::new(format!("{}: {}", path.display(), error.to_string().trim_end())).into()
+    BadSettings::new(format!(
+        "{}: {}",
+        path.display(),
+        error.to_string().trim_end()
+    ))
+    .into()
 }
 
 /// Sets `a.b.c=value`; what does not read as a TOML value is a string.
 fn apply(table: &mut toml::Table, item: &str) -> anyhow::Result<()> {
     let Some((key, value)) = item.split_once('=') else {
-        return Err(BadSettings::new(format!("`--set {item}`: expected KEY=VALUE, such as `train.epochs=2`")).into());
+        return Err(BadSettings::new(format!(
+            "`--set {item}`: expected KEY=VALUE, such as `train.epochs=2`"
+        ))
+        .into());
     };
     let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
-    let value = parsed.ok().and_then(|mut t| t.remove("value")).unwrap_or_else(|| value.to_owned().into());
+    let value = parsed
+        .ok()
+        .and_then(|mut t| t.remove("value"))
+        .unwrap_or_else(|| value.to_owned().into());
     let mut parts: Vec<&str> = key.split('.').collect();
     let last = parts.pop().expect("split gives at least one part");
     let mut table = table;
     for part in parts {
-        let entry = table.entry(part).or_insert_with(|| toml::Table::new().into());
+        let entry = table
+            .entry(part)
+            .or_insert_with(|| toml::Table::new().into());
         let Some(inner) = entry.as_table_mut() else {
-            return Err(BadSettings::new(format!("`--set {item}`: `{part}` is not a table")).into());
+            return Err(
+                BadSettings::new(format!("`--set {item}`: `{part}` is not a table")).into(),
+            );
         };
         table = inner;
     }
@@ -194,7 +218,12 @@ mod tests {
     #[test]
     fn overrides_reach_nested_keys() {
         let mut table: toml::Table = toml::from_str("seed = 1\n[train]\nepochs = 3.0").unwrap();
-        for item in ["seed=9", "train.learning-rate=1e-3", "train.schedule=cosine", "data.labels=[\"a\", \"b\"]"] {
+        for item in [
+            "seed=9",
+            "train.learning-rate=1e-3",
+            "train.schedule=cosine",
+            "data.labels=[\"a\", \"b\"]",
+        ] {
             apply(&mut table, item).unwrap();
         }
         let expected = "seed = 9\n[train]\nepochs = 3.0\nlearning-rate = 1e-3\nschedule = \"cosine\"\n[data]\nlabels = [\"a\", \"b\"]";

@@ -5,12 +5,49 @@
 //! ourselves and computing the small cases in the same order makes every output element the same
 //! chain of fused multiply-adds, whatever else is in the batch.
 
+use std::cell::Cell;
+
 use gemm::Parallelism;
 
 use super::simd;
 
 /// Inner block length; `gemm` never cuts a block of this length further.
 const DEPTH: usize = 512;
+
+thread_local! {
+    /// Threads for products started here, while [`both`] shares them out.
+    static THREADS: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Runs two independent pieces of work side by side, each with half of the threads.
+///
+/// Two products on one core each need no barriers inside; numbers do not depend on it.
+pub(crate) fn both(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
+    let threads = rayon::current_num_threads();
+    if threads == 1 {
+        first();
+        second();
+        return;
+    }
+    let limited = |threads: usize, work: &mut dyn FnMut()| {
+        let before = THREADS.replace(Some(threads));
+        work();
+        THREADS.set(before);
+    };
+    let (mut first, mut second) = (Some(first), Some(second));
+    rayon::join(
+        || {
+            limited(threads / 2, &mut || {
+                first.take().into_iter().for_each(|work| work())
+            })
+        },
+        || {
+            limited(threads - threads / 2, &mut || {
+                second.take().into_iter().for_each(|work| work())
+            })
+        },
+    );
+}
 
 /// A read-only matrix view: `data[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy)]
@@ -139,7 +176,7 @@ fn block(
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
-    let threads = rayon::current_num_threads();
+    let threads = THREADS.get().unwrap_or_else(rayon::current_num_threads);
     let parallelism = if threads == 1 {
         Parallelism::None
     } else {

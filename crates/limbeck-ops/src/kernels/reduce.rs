@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::gemm::Write;
 use super::{LANES, for_row_groups, simd};
 
 /// Columns summed by one task; a multiple of the vector length.
@@ -16,8 +17,11 @@ pub(crate) fn fill_rows(y: &mut [f32], row: &[f32]) {
     });
 }
 
-/// `sums[c] += Σ over rows of x[row, c]`, rows in order.
-pub(crate) fn add_column_sums(sums: &mut [f32], x: &[f32]) {
+/// `sums[c] = Σ over rows of x[row, c]`, or added to it, rows in order.
+pub(crate) fn add_column_sums(sums: &mut [f32], x: &[f32], write: Write) {
+    if write == Write::Replace {
+        sums.fill(0.0);
+    }
     let width = sums.len();
     sums.par_chunks_mut(COLUMNS)
         .enumerate()

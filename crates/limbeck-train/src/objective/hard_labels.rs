@@ -13,11 +13,18 @@ pub struct HardLabels {
 }
 
 impl HardLabels {
-    fn gold<T>(&self, gold: Gold<'_>, value: impl Fn(Label) -> Option<T>) -> Result<Vec<T>, TrainError> {
+    fn gold<T>(
+        &self,
+        gold: Gold<'_>,
+        value: impl Fn(Label) -> Option<T>,
+    ) -> Result<Vec<T>, TrainError> {
         let labels = gold.labels.iter().zip(gold.ids);
         labels
             .map(|(label, &id)| {
-                label.and_then(&value).ok_or(TrainError::Unlabelled { id, objective: self.name() })
+                label.and_then(&value).ok_or(TrainError::Unlabelled {
+                    id,
+                    objective: self.name(),
+                })
             })
             .collect()
     }
@@ -28,12 +35,24 @@ impl Objective for HardLabels {
         "hard-labels"
     }
 
-    fn loss(&self, student: &Output, _: Option<&Signal>, gold: Gold<'_>) -> Result<Tensor, TrainError> {
+    fn loss(
+        &self,
+        student: &Output,
+        _: Option<&Signal>,
+        gold: Gold<'_>,
+    ) -> Result<Tensor, TrainError> {
         if self.regression {
             let scores = self.gold(gold, Label::score)?;
             let scores = Tensor::from_vec(scores, student.logits.shape(), student.logits.device())?;
-            return Ok(squared_error(&student.logits, &scores, SquaredReduction::ElementMean)?);
+            return Ok(squared_error(
+                &student.logits,
+                &scores,
+                SquaredReduction::ElementMean,
+            )?);
         }
-        Ok(cross_entropy(&student.logits, &self.gold(gold, Label::class)?)?)
+        Ok(cross_entropy(
+            &student.logits,
+            &self.gold(gold, Label::class)?,
+        )?)
     }
 }

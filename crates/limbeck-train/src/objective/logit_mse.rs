@@ -20,8 +20,17 @@ impl Objective for LogitMse {
         true
     }
 
-    fn loss(&self, student: &Output, teacher: Option<&Signal>, _: Gold<'_>) -> Result<Tensor, TrainError> {
+    fn loss(
+        &self,
+        student: &Output,
+        teacher: Option<&Signal>,
+        _: Gold<'_>,
+    ) -> Result<Tensor, TrainError> {
         let teacher = required(teacher, self.name())?;
-        Ok(squared_error(&student.logits, &teacher.logits, self.reduction)?)
+        Ok(squared_error(
+            &student.logits,
+            &teacher.logits,
+            self.reduction,
+        )?)
     }
 }

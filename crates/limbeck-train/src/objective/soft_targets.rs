@@ -24,11 +24,25 @@ impl Objective for SoftTargets {
         true
     }
 
-    fn loss(&self, student: &Output, teacher: Option<&Signal>, _: Gold<'_>) -> Result<Tensor, TrainError> {
+    fn loss(
+        &self,
+        student: &Output,
+        teacher: Option<&Signal>,
+        _: Gold<'_>,
+    ) -> Result<Tensor, TrainError> {
         let teacher = required(teacher, self.name())?;
         if self.regression {
-            return Ok(squared_error(&student.logits, &teacher.logits, SquaredReduction::ElementMean)?);
+            return Ok(squared_error(
+                &student.logits,
+                &teacher.logits,
+                SquaredReduction::ElementMean,
+            )?);
         }
-        Ok(soft_targets(&student.logits, &teacher.logits, self.temperature, self.reduction)?)
+        Ok(soft_targets(
+            &student.logits,
+            &teacher.logits,
+            self.temperature,
+            self.reduction,
+        )?)
     }
 }

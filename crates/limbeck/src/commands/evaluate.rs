@@ -27,7 +27,12 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
         let labelled = set.labels().iter().filter(|label| label.is_some()).count();
         if labelled == 0 {
             let Some((out, task)) = args.out.as_ref().zip(spec.glue_task) else {
-                return Err(TextError::Unlabelled { path: spec.path.clone(), missing: set.len(), total: set.len() }.into());
+                return Err(TextError::Unlabelled {
+                    path: spec.path.clone(),
+                    missing: set.len(),
+                    total: set.len(),
+                }
+                .into());
             };
             let predictions = predict(&predictor.model, &set, |_| {})?;
             let path = write_submission(out, task, &predictions.labels(predictor.model.target()))?;
@@ -36,7 +41,11 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
         }
         let (evaluation, scores) = score(name, &predictor.model, &set, &metrics, quiet)?;
         if let Some(out) = &args.out {
-            let text = predictions_tsv(predictor.model.target(), &set, &evaluation.predictions.labels(predictor.model.target()));
+            let text = predictions_tsv(
+                predictor.model.target(),
+                &set,
+                &evaluation.predictions.labels(predictor.model.target()),
+            );
             atomic_write(out.join(format!("{name}.tsv")), text.as_bytes())?;
         }
         all.push(scores);
@@ -61,17 +70,32 @@ fn predictions_tsv(target: &Target, set: &EncodedSet, predicted: &[Label]) -> St
 #[expect(clippy::print_stdout, reason = "results go to standard output")]
 fn print(sets: &[SplitMetrics], target: &Target, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&json!({ "sets": sets }))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&json!({ "sets": sets }))?
+        );
         return Ok(());
     }
     for set in sets {
-        println!("{} ({} examples), loss {:.4}", set.split, set.examples, set.loss.unwrap_or_default());
+        println!(
+            "{} ({} examples), loss {:.4}",
+            set.split,
+            set.examples,
+            set.loss.unwrap_or_default()
+        );
         for (metric, score) in &set.metrics {
-            let interval = score.interval.map_or_else(String::new, |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
+            let interval = score
+                .interval
+                .map_or_else(String::new, |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
             println!("  {metric:<12} {:.4}{interval}", score.value);
         }
         if let (Some(counts), Target::Labels(labels)) = (&set.confusion, target) {
-            print_classes(&ConfusionMatrix { counts: counts.clone() }, labels);
+            print_classes(
+                &ConfusionMatrix {
+                    counts: counts.clone(),
+                },
+                labels,
+            );
         }
     }
     Ok(())
@@ -79,14 +103,31 @@ fn print(sets: &[SplitMetrics], target: &Target, as_json: bool) -> anyhow::Resul
 
 #[expect(clippy::print_stdout, reason = "results go to standard output")]
 fn print_classes(matrix: &ConfusionMatrix, labels: &[String]) {
-    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0).max(5);
-    println!("  {:<width$} {:>9} {:>9} {:>9} {:>8}   predicted as {}", "label", "precision", "recall", "f1", "support", labels.join(" "));
+    let width = labels
+        .iter()
+        .map(|label| label.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(5);
+    println!(
+        "  {:<width$} {:>9} {:>9} {:>9} {:>8}   predicted as {}",
+        "label",
+        "precision",
+        "recall",
+        "f1",
+        "support",
+        labels.join(" ")
+    );
     for (class, counts) in matrix.report().iter().zip(&matrix.counts) {
         let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
         let label = &labels[class.class as usize];
         println!(
             "  {label:<width$} {:>9.4} {:>9.4} {:>9.4} {:>8}   {}",
-            class.precision, class.recall, class.f1, class.support, counts.join(" ")
+            class.precision,
+            class.recall,
+            class.f1,
+            class.support,
+            counts.join(" ")
         );
     }
 }

@@ -18,7 +18,11 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     if path.exists() {
-        return Err(BadSettings::new(format!("{}: exists already; choose another name", path.display())).into());
+        return Err(BadSettings::new(format!(
+            "{}: exists already; choose another name",
+            path.display()
+        ))
+        .into());
     }
     atomic_write(path, text.as_bytes())?;
     Ok(())

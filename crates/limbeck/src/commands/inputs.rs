@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::Context;
 use limbeck_model::Target;
 use limbeck_report::{Input, hash_input};
-use limbeck_text::{DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split};
+use limbeck_text::{
+    DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split,
+};
 
 use crate::settings::{BadSettings, DataSettings};
 
@@ -29,16 +31,24 @@ impl Sets {
     /// Reads all sets. `known` are a teacher's labels, which the sets must then have.
     pub(crate) fn open(data: &DataSettings, known: Option<&Target>) -> anyhow::Result<Self> {
         let Some(train) = &data.train else {
-            return Err(BadSettings::new("`data.train`: found nothing, expected a set to learn from").into());
+            return Err(BadSettings::new(
+                "`data.train`: found nothing, expected a set to learn from",
+            )
+            .into());
         };
         let train = read(train, &label_source(data, known))?;
-        train.require_trainable().with_context(|| format!("reading the training set {}", train.path.display()))?;
+        train
+            .require_trainable()
+            .with_context(|| format!("reading the training set {}", train.path.display()))?;
         let kind = train.kind.clone();
         let names = LabelSource::from(&kind);
         let mut test_cut = None;
         let (train, dev) = match (&data.dev, data.split) {
             (Some(_), Some(_)) => {
-                return Err(BadSettings::new("`data`: found both `dev` and `split`, expected one of them").into());
+                return Err(BadSettings::new(
+                    "`data`: found both `dev` and `split`, expected one of them",
+                )
+                .into());
             }
             (None, None) => {
                 return Err(BadSettings::new("`data.dev`: found nothing, expected a set to choose the best model by, or `split = { dev-fraction = 0.1 }`").into());
@@ -47,7 +57,10 @@ impl Sets {
             (None, Some(cut)) => {
                 let total = cut.dev_fraction + cut.test_fraction;
                 if cut.dev_fraction <= 0.0 || cut.test_fraction < 0.0 || total >= 1.0 {
-                    let problem = format!("`data.split`: found {} and {}, expected shares with a sum below 1", cut.dev_fraction, cut.test_fraction);
+                    let problem = format!(
+                        "`data.split`: found {} and {}, expected shares with a sum below 1",
+                        cut.dev_fraction, cut.test_fraction
+                    );
                     return Err(BadSettings::new(problem).into());
                 }
                 let mut rest = train.examples;
@@ -55,7 +68,11 @@ impl Sets {
                     let parts = split(&rest, cut.test_fraction, cut.seed)?;
                     (rest, test_cut) = (parts.rest, Some(parts.held_out));
                 }
-                let parts = split(&rest, cut.dev_fraction / (1.0 - cut.test_fraction), cut.seed)?;
+                let parts = split(
+                    &rest,
+                    cut.dev_fraction / (1.0 - cut.test_fraction),
+                    cut.seed,
+                )?;
                 (parts.rest, parts.held_out)
             }
         };
@@ -64,17 +81,34 @@ impl Sets {
             held_out.push(("test".to_owned(), spec.clone(), examples));
         }
         if let Some(spec) = &data.test {
-            held_out.push(("test".to_owned(), spec.clone(), read(spec, &names)?.examples));
+            held_out.push((
+                "test".to_owned(),
+                spec.clone(),
+                read(spec, &names)?.examples,
+            ));
         }
         for extra in &data.extra {
-            held_out.push((extra.name.clone(), extra.set.clone(), read(&extra.set, &names)?.examples));
+            held_out.push((
+                extra.name.clone(),
+                extra.set.clone(),
+                read(&extra.set, &names)?.examples,
+            ));
         }
         let metrics = metrics(data, &kind)?;
-        Ok(Self { train, dev, held_out, kind, metrics })
+        Ok(Self {
+            train,
+            dev,
+            held_out,
+            kind,
+            metrics,
+        })
     }
 
     /// Sets to score a finished model on: dev (given or cut), test and the extra ones.
-    pub(crate) fn open_for_scoring(data: &DataSettings, target: &Target) -> anyhow::Result<(Vec<(String, DataSpec, Vec<Example>)>, Vec<Metric>)> {
+    pub(crate) fn open_for_scoring(
+        data: &DataSettings,
+        target: &Target,
+    ) -> anyhow::Result<(Vec<(String, DataSpec, Vec<Example>)>, Vec<Metric>)> {
         if data.train.is_some() && data.dev.is_none() && data.split.is_some() {
             let sets = Self::open(data, Some(target))?;
             let spec = data.train.clone().unwrap_or_default();
@@ -90,10 +124,17 @@ impl Sets {
             }
         }
         for extra in &data.extra {
-            all.push((extra.name.clone(), extra.set.clone(), read(&extra.set, &names)?.examples));
+            all.push((
+                extra.name.clone(),
+                extra.set.clone(),
+                read(&extra.set, &names)?.examples,
+            ));
         }
         if all.is_empty() {
-            return Err(BadSettings::new("`data`: found no set to score, expected `dev`, `test` or `[[data.extra]]`").into());
+            return Err(BadSettings::new(
+                "`data`: found no set to score, expected `dev`, `test` or `[[data.extra]]`",
+            )
+            .into());
         }
         Ok((all, metrics(data, &task_kind(target))?))
     }
@@ -109,7 +150,9 @@ fn target(kind: &TaskKind) -> Target {
 /// The task that a model's target belongs to.
 pub(crate) fn task_kind(target: &Target) -> TaskKind {
     match target {
-        Target::Labels(labels) => TaskKind::Classification { labels: labels.clone() },
+        Target::Labels(labels) => TaskKind::Classification {
+            labels: labels.clone(),
+        },
         Target::Regression => TaskKind::Regression,
     }
 }
@@ -126,7 +169,11 @@ fn label_source(data: &DataSettings, known: Option<&Target>) -> LabelSource {
 
 fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> {
     let metrics = if data.metrics.is_empty() {
-        let glue = data.train.iter().chain(&data.dev).find_map(|spec| spec.glue_task);
+        let glue = data
+            .train
+            .iter()
+            .chain(&data.dev)
+            .find_map(|spec| spec.glue_task);
         match (glue, kind) {
             (Some(task), _) => task.metrics().to_vec(),
             (None, TaskKind::Classification { .. }) => vec![Metric::Accuracy],
@@ -136,10 +183,21 @@ fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> 
         data.metrics.clone()
     };
     let regression = *kind == TaskKind::Regression;
-    match metrics.iter().find(|metric| metric.needs_scores() != regression) {
+    match metrics
+        .iter()
+        .find(|metric| metric.needs_scores() != regression)
+    {
         Some(metric) => {
-            let task = if regression { "a regression" } else { "a classification" };
-            Err(BadSettings::new(format!("`data.metrics`: found `{}`, which does not fit {task}", metric.name())).into())
+            let task = if regression {
+                "a regression"
+            } else {
+                "a classification"
+            };
+            Err(BadSettings::new(format!(
+                "`data.metrics`: found `{}`, which does not fit {task}",
+                metric.name()
+            ))
+            .into())
         }
         None => Ok(metrics),
     }
@@ -148,7 +206,12 @@ fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> 
 fn read(spec: &DataSpec, labels: &LabelSource) -> anyhow::Result<Dataset> {
     let set = read_examples(spec, labels)?;
     if !set.skipped.is_empty() {
-        tracing::info!("{}: {} rows left out ({})", set.path.display(), set.skipped.len(), reasons(&set));
+        tracing::info!(
+            "{}: {} rows left out ({})",
+            set.path.display(),
+            set.skipped.len(),
+            reasons(&set)
+        );
     }
     Ok(set)
 }
@@ -164,15 +227,28 @@ fn reasons(set: &Dataset) -> String {
     for row in &set.skipped {
         *counts.entry(format!("{:?}", row.reason)).or_default() += 1;
     }
-    let parts: Vec<String> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let parts: Vec<String> = counts
+        .into_iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
     parts.join(", ")
 }
 
 /// Digests of everything a run reads.
-pub(crate) fn hash_inputs(data: &DataSettings, models: &[(&str, &Path)]) -> anyhow::Result<BTreeMap<String, Input>> {
+pub(crate) fn hash_inputs(
+    data: &DataSettings,
+    models: &[(&str, &Path)],
+) -> anyhow::Result<BTreeMap<String, Input>> {
     let mut inputs = BTreeMap::new();
-    let sets = [("train", &data.train), ("dev", &data.dev), ("test", &data.test)];
-    for (name, spec) in sets.into_iter().filter_map(|(name, spec)| Some((name, spec.as_ref()?))) {
+    let sets = [
+        ("train", &data.train),
+        ("dev", &data.dev),
+        ("test", &data.test),
+    ];
+    for (name, spec) in sets
+        .into_iter()
+        .filter_map(|(name, spec)| Some((name, spec.as_ref()?)))
+    {
         inputs.insert(name.to_owned(), hash_input(&spec.path)?);
     }
     for extra in &data.extra {

@@ -21,9 +21,15 @@ const CHUNK: usize = 1024;
 pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
     let folder = model_folder(&args.model, false)?;
     let predictor = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
-    if let (Some(layer), Some(count)) = (args.hidden, predictor.model.encoder().map(|e| e.config().layer_count)) {
+    if let (Some(layer), Some(count)) = (
+        args.hidden,
+        predictor.model.encoder().map(|e| e.config().layer_count),
+    ) {
         if layer > count {
-            return Err(BadSettings::new(format!("`--hidden`: found {layer}, expected 0 (embeddings) to {count}")).into());
+            return Err(BadSettings::new(format!(
+                "`--hidden`: found {layer}, expected 0 (embeddings) to {count}"
+            ))
+            .into());
         }
     }
     let mut out = std::io::BufWriter::new(stdout().lock());
@@ -52,7 +58,12 @@ fn spec(path: &Path, args: &PredictArgs) -> DataSpec {
     spec
 }
 
-fn write_chunk(out: &mut impl Write, predictor: &Predictor, texts: &[Text], args: &PredictArgs) -> anyhow::Result<()> {
+fn write_chunk(
+    out: &mut impl Write,
+    predictor: &Predictor,
+    texts: &[Text],
+    args: &PredictArgs,
+) -> anyhow::Result<()> {
     let set = predictor.encode(texts)?;
     let predictions = predict(&predictor.model, &set, |_| {})?;
     let labels = predictions.labels(predictor.model.target());
@@ -68,8 +79,11 @@ fn write_chunk(out: &mut impl Write, predictor: &Predictor, texts: &[Text], args
                 let class = label.class().unwrap_or_default() as usize;
                 row.insert("label".into(), json!(names[class]));
                 let row_probabilities = &probabilities[index * names.len()..][..names.len()];
-                let by_name: Map<String, Value> =
-                    names.iter().zip(row_probabilities).map(|(name, p)| (name.clone(), json!(p))).collect();
+                let by_name: Map<String, Value> = names
+                    .iter()
+                    .zip(row_probabilities)
+                    .map(|(name, p)| (name.clone(), json!(p)))
+                    .collect();
                 row.insert("probabilities".into(), Value::Object(by_name));
             }
             Target::Regression => {
@@ -86,19 +100,38 @@ fn write_chunk(out: &mut impl Write, predictor: &Predictor, texts: &[Text], args
     Ok(())
 }
 
-fn add_vectors(row: &mut Map<String, Value>, predictor: &Predictor, set: &EncodedSet, index: usize, args: &PredictArgs) -> anyhow::Result<()> {
+fn add_vectors(
+    row: &mut Map<String, Value>,
+    predictor: &Predictor,
+    set: &EncodedSet,
+    index: usize,
+    args: &PredictArgs,
+) -> anyhow::Result<()> {
     if !args.embeddings && args.hidden.is_none() {
         return Ok(());
     }
     let batch = set.batch(&[index]);
     if args.embeddings {
-        let embedding = predictor.model.mean_embeddings(&batch)?.to_device(&Device::Cpu)?.to_vec2::<f32>()?;
+        let embedding = predictor
+            .model
+            .mean_embeddings(&batch)?
+            .to_device(&Device::Cpu)?
+            .to_vec2::<f32>()?;
         row.insert("embedding".into(), json!(embedding[0]));
     }
     if let Some(layer) = args.hidden {
-        let needs = Needs { hidden: HiddenStates::All, attention: false };
-        let hidden = predictor.model.forward(&batch, needs, &Pass::EVALUATE)?.hidden;
-        row.insert("hidden".into(), json!(hidden[layer].to_device(&Device::Cpu)?.to_vec2::<f32>()?));
+        let needs = Needs {
+            hidden: HiddenStates::All,
+            attention: false,
+        };
+        let hidden = predictor
+            .model
+            .forward(&batch, needs, &Pass::EVALUATE)?
+            .hidden;
+        row.insert(
+            "hidden".into(),
+            json!(hidden[layer].to_device(&Device::Cpu)?.to_vec2::<f32>()?),
+        );
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use limbeck_model::{SentenceClassifier, Target};
 use limbeck_report::{Interval, Score, SplitMetrics};
-use limbeck_text::{BootstrapConfig, ConfusionMatrix, Label, Metric, bootstrap_interval, wilson_interval};
+use limbeck_text::{
+    BootstrapConfig, ConfusionMatrix, Label, Metric, bootstrap_interval, wilson_interval,
+};
 use limbeck_train::{EncodedSet, Evaluation, evaluate};
 
 use crate::progress::example_bar;
@@ -27,7 +29,13 @@ pub(crate) fn score(
     Ok((evaluation, split))
 }
 
-fn summarise(name: &str, target: &Target, set: &EncodedSet, metrics: &[Metric], evaluation: &Evaluation) -> anyhow::Result<SplitMetrics> {
+fn summarise(
+    name: &str,
+    target: &Target,
+    set: &EncodedSet,
+    metrics: &[Metric],
+    evaluation: &Evaluation,
+) -> anyhow::Result<SplitMetrics> {
     let gold: Vec<Label> = set.labels().iter().copied().flatten().collect();
     let predicted = evaluation.predictions.labels(target);
     let mut scores = BTreeMap::new();
@@ -40,12 +48,20 @@ fn summarise(name: &str, target: &Target, set: &EncodedSet, metrics: &[Metric], 
             }
             _ => bootstrap_interval(metric, &predicted, &gold, &BootstrapConfig::default())?,
         };
-        let interval = Some(Interval { low: interval.low, high: interval.high });
+        let interval = Some(Interval {
+            low: interval.low,
+            high: interval.high,
+        });
         scores.insert(metric.name().to_owned(), Score { value, interval });
     }
     let confusion = match target {
         Target::Labels(labels) => {
-            let classes = |labels: &[Label]| labels.iter().filter_map(|l| l.class()).collect::<Vec<u32>>();
+            let classes = |labels: &[Label]| {
+                labels
+                    .iter()
+                    .filter_map(|l| l.class())
+                    .collect::<Vec<u32>>()
+            };
             Some(ConfusionMatrix::new(&classes(&predicted), &classes(&gold), labels.len()).counts)
         }
         Target::Regression => None,

@@ -7,13 +7,14 @@ use anyhow::Context;
 use candle_core::Device;
 use limbeck_model::{HiddenStates, SentenceClassifier, StudentConfig, Target, TextTokenizer};
 use limbeck_report::{
-    FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState, Selected,
-    SplitMetrics, Summary as SeedSummary, TrainingSummary,
+    FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
+    Selected, SplitMetrics, Summary as SeedSummary, TrainingSummary,
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Predictions, Run,
-    SoftTargetsConfig, StoredTeacher, Summary, Teacher, WeightedSum, check_teacher, predict, train,
+    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Predictions,
+    Run, SoftTargetsConfig, StoredTeacher, Summary, Teacher, WeightedSum, check_teacher, predict,
+    train,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -28,15 +29,24 @@ use crate::settings::{BadSettings, ModelSettings, RunFile, TeacherSettings};
 pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
     let mut file = RunFile::read(&args.train.file, &args.train.overrides)?;
     if let Some(model) = &args.model {
-        file.model = Some(ModelSettings { from: model.clone() });
+        file.model = Some(ModelSettings {
+            from: model.clone(),
+        });
     }
     if file.teacher.is_some() {
-        return Err(BadSettings::new("`teacher`: `finetune` has no teacher; run `limbeck distill`, or remove the key").into());
+        return Err(BadSettings::new(
+            "`teacher`: `finetune` has no teacher; run `limbeck distill`, or remove the key",
+        )
+        .into());
     }
     if file.objective.is_empty() {
         file.objective = vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())];
     }
-    let role = if file.student.is_some() { Role::Control } else { Role::Teacher };
+    let role = if file.student.is_some() {
+        Role::Control
+    } else {
+        Role::Teacher
+    };
     run_seeds(&args.train, file, role, false, quiet)
 }
 
@@ -47,41 +57,79 @@ pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
         let from = from.clone();
         file.teacher = Some(match file.teacher.take() {
             Some(teacher) => TeacherSettings { from, ..teacher },
-            None => TeacherSettings { from, store: true, max_tokens: file.train.max_tokens },
+            None => TeacherSettings {
+                from,
+                store: true,
+                max_tokens: file.train.max_tokens,
+            },
         });
     }
     if file.teacher.is_none() {
-        return Err(BadSettings::new("`teacher`: found nothing, expected `--teacher MODEL` or `[teacher] from = \"..\"`").into());
+        return Err(BadSettings::new(
+            "`teacher`: found nothing, expected `--teacher MODEL` or `[teacher] from = \"..\"`",
+        )
+        .into());
     }
     if file.student.is_none() && file.model.is_none() {
         return Err(BadSettings::new("`student`: found nothing, expected such as `[student] layers = { bottom = 3 }`, or `[model] from` for a student of its own").into());
     }
     if file.objective.is_empty() {
         file.objective = vec![
-            ObjectiveConfig::SoftTargets(SoftTargetsConfig { weight: 0.5, ..SoftTargetsConfig::default() }),
+            ObjectiveConfig::SoftTargets(SoftTargetsConfig {
+                weight: 0.5,
+                ..SoftTargetsConfig::default()
+            }),
             ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 }),
         ];
     }
     run_seeds(&args.train, file, Role::Student, args.force_teacher, quiet)
 }
 
-fn run_seeds(args: &TrainArgs, mut file: RunFile, role: Role, force_teacher: bool, quiet: bool) -> anyhow::Result<()> {
+fn run_seeds(
+    args: &TrainArgs,
+    mut file: RunFile,
+    role: Role,
+    force_teacher: bool,
+    quiet: bool,
+) -> anyhow::Result<()> {
     file.role.get_or_insert(role);
     file.train.check()?;
     if args.seeds.is_empty() {
         file.seed = args.seed.unwrap_or(file.seed);
-        Job { file, out: args.out.clone(), device: device(args.device)?, force_teacher, quiet }.run()?;
+        Job {
+            file,
+            out: args.out.clone(),
+            device: device(args.device)?,
+            force_teacher,
+            quiet,
+        }
+        .run()?;
         return Ok(());
     }
     let mut scores = Vec::new();
     for &seed in &args.seeds {
         let (mut file, out) = (file.clone(), args.out.join(format!("seed-{seed}")));
         file.seed = seed;
-        let finished = Job { file, out, device: device(args.device)?, force_teacher, quiet }.run()?;
+        let finished = Job {
+            file,
+            out,
+            device: device(args.device)?,
+            force_teacher,
+            quiet,
+        }
+        .run()?;
         scores.extend(finished.metrics().headline_score().map(|score| score.value));
     }
-    if let Some(SeedSummary { median, min, max, count }) = SeedSummary::of(&scores) {
-        print_line(&format!("{count} seeds: median {median:.4}, from {min:.4} to {max:.4}"));
+    if let Some(SeedSummary {
+        median,
+        min,
+        max,
+        count,
+    }) = SeedSummary::of(&scores)
+    {
+        print_line(&format!(
+            "{count} seeds: median {median:.4}, from {min:.4} to {max:.4}"
+        ));
     }
     Ok(())
 }
@@ -110,10 +158,24 @@ struct Models {
 impl Job {
     fn run(&self) -> anyhow::Result<FinishedRun> {
         let file = &self.file;
-        let teacher_folder = file.teacher.as_ref().map(|t| model_folder(&t.from, self.quiet)).transpose()?;
-        let model_path = file.model.as_ref().map(|m| model_folder(&m.from, self.quiet)).transpose()?;
-        let teacher = teacher_folder.as_deref().map(|folder| self.open_teacher(folder)).transpose()?;
-        let sets = Sets::open(&file.data, teacher.as_ref().map(|(model, _)| model.target()))?;
+        let teacher_folder = file
+            .teacher
+            .as_ref()
+            .map(|t| model_folder(&t.from, self.quiet))
+            .transpose()?;
+        let model_path = file
+            .model
+            .as_ref()
+            .map(|m| model_folder(&m.from, self.quiet))
+            .transpose()?;
+        let teacher = teacher_folder
+            .as_deref()
+            .map(|folder| self.open_teacher(folder))
+            .transpose()?;
+        let sets = Sets::open(
+            &file.data,
+            teacher.as_ref().map(|(model, _)| model.target()),
+        )?;
         let provenance = self.provenance(teacher_folder.as_deref(), model_path.as_deref())?;
         if RunState::of(&self.out)? == RunState::Finished {
             return self.already_finished(&provenance);
@@ -121,7 +183,8 @@ impl Job {
         let models = self.open_models(&sets, teacher, model_path.as_deref())?;
         let objective = WeightedSum::new(&file.objective, models.student.target())?;
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
-        let encode = |examples: &[Example]| EncodedSet::new(examples, &models.tokenizer, max_tokens);
+        let encode =
+            |examples: &[Example]| EncodedSet::new(examples, &models.tokenizer, max_tokens);
         let (train_set, dev_set) = (encode(&sets.train)?, encode(&sets.dev)?);
         if objective.needs_teacher() {
             self.check_teacher(&models, &sets)?;
@@ -151,19 +214,30 @@ impl Job {
     }
 
     fn open_teacher(&self, folder: &Path) -> anyhow::Result<(SentenceClassifier, TextTokenizer)> {
-        let model = SentenceClassifier::open(folder, None, 0, &self.device).context("opening the teacher")?;
+        let model = SentenceClassifier::open(folder, None, 0, &self.device)
+            .context("opening the teacher")?;
         Ok((model, TextTokenizer::open(folder)?))
     }
 
-    fn provenance(&self, teacher: Option<&Path>, model: Option<&Path>) -> anyhow::Result<Provenance> {
-        let models: Vec<(&str, &Path)> =
-            [("teacher", teacher), ("model", model)].into_iter().filter_map(|(n, p)| Some((n, p?))).collect();
+    fn provenance(
+        &self,
+        teacher: Option<&Path>,
+        model: Option<&Path>,
+    ) -> anyhow::Result<Provenance> {
+        let models: Vec<(&str, &Path)> = [("teacher", teacher), ("model", model)]
+            .into_iter()
+            .filter_map(|(n, p)| Some((n, p?)))
+            .collect();
         Ok(Provenance {
             version: env!("CARGO_PKG_VERSION").into(),
             commit: option_env!("LIMBECK_COMMIT").map(str::to_owned),
             command_line: std::env::args().collect(),
             seed: self.file.seed,
-            device: if self.device.is_cpu() { "cpu".into() } else { "cuda:0".into() },
+            device: if self.device.is_cpu() {
+                "cpu".into()
+            } else {
+                "cuda:0".into()
+            },
             threads: rayon::current_num_threads(),
             inputs: hash_inputs(&self.file.data, &models)?,
             started: now(),
@@ -175,7 +249,10 @@ impl Job {
     fn already_finished(&self, provenance: &Provenance) -> anyhow::Result<FinishedRun> {
         let finished = FinishedRun::open(&self.out)?;
         let same_inputs = finished.provenance().inputs.iter().all(|(name, input)| {
-            provenance.inputs.get(name).is_some_and(|now| now.sha256 == input.sha256)
+            provenance
+                .inputs
+                .get(name)
+                .is_some_and(|now| now.sha256 == input.sha256)
         });
         if same_inputs && *finished.config_table() == toml::Table::try_from(&self.file)? {
             tracing::info!("{}: already finished; nothing to do", self.out.display());
@@ -212,13 +289,20 @@ impl Job {
             }
             (None, Some(base)) => base,
             (None, None) => {
-                return Err(BadSettings::new("`model`: found nothing, expected `--model MODEL` or `[model] from = \"..\"`").into());
+                return Err(BadSettings::new(
+                    "`model`: found nothing, expected `--model MODEL` or `[model] from = \"..\"`",
+                )
+                .into());
             }
         };
         if !student.fresh_tensors().is_empty() && self.file.student.is_none() {
             tracing::info!("drawn afresh: {}", student.fresh_tensors().join(", "));
         }
-        Ok(Models { student, tokenizer, teacher })
+        Ok(Models {
+            student,
+            tokenizer,
+            teacher,
+        })
     }
 
     fn build_student(
@@ -234,8 +318,15 @@ impl Job {
 
     /// Scores the teacher on the dev set; refuses one that knows nothing, unless forced.
     fn check_teacher(&self, models: &Models, sets: &Sets) -> anyhow::Result<()> {
-        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher) else { return Ok(()) };
-        let dev = EncodedSet::new(&sets.dev, tokenizer, settings.max_tokens.min(model.max_tokens()))?;
+        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
+        else {
+            return Ok(());
+        };
+        let dev = EncodedSet::new(
+            &sets.dev,
+            tokenizer,
+            settings.max_tokens.min(model.max_tokens()),
+        )?;
         let (evaluation, scores) = score("teacher on dev", model, &dev, &sets.metrics, self.quiet)?;
         let main = sets.metrics[0].name();
         tracing::info!("teacher: dev {main} {:.4}", scores.metrics[main].value);
@@ -247,8 +338,16 @@ impl Job {
     }
 
     /// The teacher's outputs on the training set: stored once, or asked for at every step.
-    fn teacher_signals(&self, models: &Models, sets: &Sets, objective: &WeightedSum) -> anyhow::Result<Option<Box<dyn Teacher>>> {
-        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher) else { return Ok(None) };
+    fn teacher_signals(
+        &self,
+        models: &Models,
+        sets: &Sets,
+        objective: &WeightedSum,
+    ) -> anyhow::Result<Option<Box<dyn Teacher>>> {
+        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
+        else {
+            return Ok(None);
+        };
         if !objective.needs_teacher() {
             return Ok(None);
         }
@@ -258,7 +357,13 @@ impl Job {
         if !settings.store || needs.attention {
             return Ok(Some(Box::new(LiveTeacher::new(model.clone(), set))));
         }
-        let header = CacheHeader::new(model, &tokenizer.fingerprint()?, &sets.train, max_tokens, needs)?;
+        let header = CacheHeader::new(
+            model,
+            &tokenizer.fingerprint()?,
+            &sets.train,
+            max_tokens,
+            needs,
+        )?;
         let parent = self.out.parent().unwrap_or(Path::new("."));
         let folder = parent.join("teacher-outputs").join(&header.digest()[..16]);
         let bar = example_bar("teacher's outputs", sets.train.len(), self.quiet);
@@ -284,15 +389,32 @@ impl Job {
         } else {
             run.truncate_log_after(0)?;
         }
-        let label = self.out.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let label = self
+            .out
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let mut observer = RunObserver::new(run, &label, self.file.train.log_every, self.quiet)?;
-        let folders = Folders { best: &best, last: &last, checkpoint: &checkpoint };
+        let folders = Folders {
+            best: &best,
+            last: &last,
+            checkpoint: &checkpoint,
+        };
         Ok(train(&models.student, setup, folders, &mut observer)?)
     }
 
     /// Scores the best model on every set, and writes its predictions of the first held-out one.
-    fn judge(&self, run: &RunDir, sets: &Sets, models: &Models, summary: &Summary, started: Instant) -> anyhow::Result<Metrics> {
-        let (student, max_tokens) = (&models.student, self.file.train.max_tokens.min(models.student.max_tokens()));
+    fn judge(
+        &self,
+        run: &RunDir,
+        sets: &Sets,
+        models: &Models,
+        summary: &Summary,
+        started: Instant,
+    ) -> anyhow::Result<Metrics> {
+        let (student, max_tokens) = (
+            &models.student,
+            self.file.train.max_tokens.min(models.student.max_tokens()),
+        );
         let mut splits: Vec<SplitMetrics> = Vec::new();
         let dev = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
         splits.push(score("dev", student, &dev, &sets.metrics, self.quiet)?.1);
@@ -307,8 +429,12 @@ impl Job {
                 tracing::info!("{name}: unlabelled; predicted, not scored");
                 predict(student, &set, |_| {})?
             };
-            if let Some(task) = spec.glue_task.filter(|_| set.labels().iter().all(Option::is_none)) {
-                let path = write_submission(run.path(), task, &predictions.labels(student.target()))?;
+            if let Some(task) = spec
+                .glue_task
+                .filter(|_| set.labels().iter().all(Option::is_none))
+            {
+                let path =
+                    write_submission(run.path(), task, &predictions.labels(student.target()))?;
                 tracing::info!("{name}: leaderboard file {}", path.display());
             }
             if !written {
@@ -317,8 +443,14 @@ impl Job {
             }
         }
         let (parameters, without_embeddings) = student.parameter_count();
-        let headline_split = splits.iter().find(|s| s.split == "test").map_or("dev", |s| s.split.as_str());
-        let headline = Headline { split: headline_split.into(), metric: sets.metrics[0].name().into() };
+        let headline_split = splits
+            .iter()
+            .find(|s| s.split == "test")
+            .map_or("dev", |s| s.split.as_str());
+        let headline = Headline {
+            split: headline_split.into(),
+            metric: sets.metrics[0].name().into(),
+        };
         Ok(Metrics {
             task: self.file.task.clone(),
             labels: match student.target() {
@@ -326,7 +458,11 @@ impl Job {
                 Target::Regression => Vec::new(),
             },
             role: self.file.role.unwrap_or(Role::Teacher),
-            teacher: self.file.teacher.as_ref().map(|teacher| teacher.from.clone()),
+            teacher: self
+                .file
+                .teacher
+                .as_ref()
+                .map(|teacher| teacher.from.clone()),
             model: ModelSummary {
                 name: student.kind_name(),
                 kind: model_type(student),
@@ -360,9 +496,21 @@ impl Job {
         let scores: Vec<String> = metrics
             .splits
             .iter()
-            .filter_map(|split| Some(format!("{} {:.4}", split.split, split.metrics.get(&metrics.headline.metric)?.value)))
+            .filter_map(|split| {
+                Some(format!(
+                    "{} {:.4}",
+                    split.split,
+                    split.metrics.get(&metrics.headline.metric)?.value
+                ))
+            })
             .collect();
-        print_line(&format!("{}: {}: {} {}", self.out.display(), metrics.model.name, metrics.headline.metric, scores.join(", ")));
+        print_line(&format!(
+            "{}: {}: {} {}",
+            self.out.display(),
+            metrics.model.name,
+            metrics.headline.metric,
+            scores.join(", ")
+        ));
     }
 }
 
@@ -371,7 +519,10 @@ fn check_same_target(teacher: &Target, task: &Target) -> anyhow::Result<()> {
         return Ok(());
     }
     let advice = "give `data.labels` the teacher's labels in its order, or a teacher for this task";
-    Err(BadSettings::new(format!("`teacher`: predicts {teacher}, the data has {task}; {advice}")).into())
+    Err(BadSettings::new(format!(
+        "`teacher`: predicts {teacher}, the data has {task}; {advice}"
+    ))
+    .into())
 }
 
 fn training_summary(summary: &Summary, examples: usize, file: &RunFile) -> TrainingSummary {
@@ -383,12 +534,21 @@ fn training_summary(summary: &Summary, examples: usize, file: &RunFile) -> Train
             epoch: epoch(summary.best.step),
             metrics: summary.best.metrics.clone(),
         },
-        last: Selected { step: summary.steps, epoch: epoch(summary.steps), metrics: summary.last.clone() },
+        last: Selected {
+            step: summary.steps,
+            epoch: epoch(summary.steps),
+            metrics: summary.last.clone(),
+        },
         samples_per_s: summary.samples_per_s,
     }
 }
 
-fn write_predictions(run: &RunDir, target: &Target, examples: &[Example], predictions: &Predictions) -> anyhow::Result<()> {
+fn write_predictions(
+    run: &RunDir,
+    target: &Target,
+    examples: &[Example],
+    predictions: &Predictions,
+) -> anyhow::Result<()> {
     let labels = match target {
         Target::Labels(labels) => labels.clone(),
         Target::Regression => Vec::new(),
@@ -399,13 +559,16 @@ fn write_predictions(run: &RunDir, target: &Target, examples: &[Example], predic
     };
     let mut writer = run.predictions(&labels)?;
     let probabilities = predictions.probabilities();
-    for (index, (example, predicted)) in examples.iter().zip(predictions.labels(target)).enumerate() {
+    for (index, (example, predicted)) in examples.iter().zip(predictions.labels(target)).enumerate()
+    {
         writer.write(&Prediction {
             id: example.id.to_string(),
             gold: example.label.map(name),
             predicted: name(predicted),
             probabilities: match target {
-                Target::Labels(_) => probabilities[index * predictions.outputs..][..predictions.outputs].to_vec(),
+                Target::Labels(_) => {
+                    probabilities[index * predictions.outputs..][..predictions.outputs].to_vec()
+                }
                 Target::Regression => Vec::new(),
             },
         })?;
@@ -416,7 +579,11 @@ fn write_predictions(run: &RunDir, target: &Target, examples: &[Example], predic
 /// `model_type` in the model's `config.json`.
 fn model_type(model: &SentenceClassifier) -> String {
     let config = model.config().to_json(model.target());
-    config.get("model_type").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned()
+    config
+        .get("model_type")
+        .and_then(|kind| kind.as_str())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
