@@ -62,7 +62,7 @@ impl Architecture {
 pub enum HeadKind {
     /// The family's own: tanh pooler (BERT), dense layer on the first token (the others).
     Standard,
-    /// BERT's pooler followed by ReLU, as TinyBERT's released code has it, in teacher and student.
+    /// BERT's pooler followed by `ReLU`, as TinyBERT's released code has it, in teacher and student.
     TinyBertRelu,
     /// The mean over all tokens, then one linear layer.
     Mean,
@@ -135,7 +135,7 @@ impl ModelConfig {
         let raw = read_object(path)?;
         match raw.get("model_type").and_then(Value::as_str) {
             Some(BI_LSTM) => BiLstmConfig::from_json(&raw, path).map(Self::BiLstm),
-            _ => TransformerConfig::from_json(raw, path).map(Self::Transformer),
+            _ => TransformerConfig::from_json(&raw, path).map(Self::Transformer),
         }
     }
 
@@ -246,7 +246,7 @@ pub struct TransformerConfig {
     pub relative_buckets: usize,
     /// Pooling and layers of the classifier.
     pub head: HeadKind,
-    /// Embeddings of another size than the layers (BERT_S); only with [`Architecture::Bert`].
+    /// Embeddings of another size than the layers (`BERT_S`); only with [`Architecture::Bert`].
     pub reduced: Option<ReducedEmbeddings>,
     /// Every key of `config.json`, known or not.
     raw: Map<String, Value>,
@@ -256,12 +256,12 @@ impl TransformerConfig {
     /// Reads `config.json`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let raw = read_object(path)?;
-        Self::from_json(raw, path)
+        Self::from_json(&raw, path)
     }
 
     /// From the keys of a `config.json`; `path` is for messages.
-    pub fn from_json(raw: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
-        let keys = Keys { raw: &raw, path };
+    pub fn from_json(raw: &Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
+        let keys = Keys { raw, path };
         let model_type = keys.text("model_type")?;
         let family = match model_type.as_str() {
             BERT_S => Architecture::Bert.model_type(),
@@ -285,11 +285,10 @@ impl TransformerConfig {
         } else {
             keys.number_or("classifier_dropout", hidden_dropout)?
         };
-        let pad_default = if matches!(architecture, Architecture::Roberta | Architecture::MpNet) {
-            1
-        } else {
-            0
-        };
+        let pad_default = usize::from(matches!(
+            architecture,
+            Architecture::Roberta | Architecture::MpNet
+        ));
         let config = Self {
             architecture,
             vocabulary_size: keys.count("vocab_size")?,

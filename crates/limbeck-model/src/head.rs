@@ -62,7 +62,7 @@ pub struct Head {
 
 #[derive(Debug, Clone)]
 enum Layers {
-    /// tanh pooler, optional ReLU (TinyBERT), dropout, linear.
+    /// tanh pooler, optional `ReLU` (TinyBERT), dropout, linear.
     Pooler {
         pooler: Dense,
         relu: bool,
@@ -70,7 +70,7 @@ enum Layers {
     },
     /// dropout, dense, tanh, dropout, linear (RoBERTa, MPNet).
     Tanh { dense: Dense, classifier: Dense },
-    /// dense, ReLU, dropout, linear (DistilBERT).
+    /// dense, `ReLU`, dropout, linear (DistilBERT).
     Relu { dense: Dense, classifier: Dense },
     /// mean over tokens, dropout, linear.
     Mean { classifier: Dense },

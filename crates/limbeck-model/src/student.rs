@@ -23,9 +23,9 @@ pub enum StudentConfig {
     Layers(LayerSelection),
     /// A BERT from scratch over the teacher's vocabulary.
     Bert(BertStudent),
-    /// A BERT from scratch with embeddings of their own size, reduced to its width (BERT_S).
+    /// A BERT from scratch with embeddings of their own size, reduced to its width (`BERT_S`).
     SmallBert(SmallBertStudent),
-    /// Bidirectional LSTM layers (LSTM_S).
+    /// Bidirectional LSTM layers (`LSTM_S`).
     BiLstm(BiLstmStudent),
 }
 
@@ -155,7 +155,7 @@ pub enum EmbeddingSource {
     Teacher,
     /// A file of GloVe or word2vec; words without a vector are random.
     Vectors(PathBuf),
-    /// The same as a NumPy array, with a list of its words.
+    /// The same as a `NumPy` array, with a list of its words.
     Numpy {
         /// The `.npy` file.
         vectors: PathBuf,
@@ -182,10 +182,10 @@ impl StudentConfig {
     ///
     /// `texts` is the transfer set, read only for a vocabulary of words; `seed` draws fresh weights.
     /// Without a teacher only students are possible that take nothing from one.
-    pub fn build<'t>(
+    pub fn build(
         &self,
         teacher: Teacher<'_>,
-        texts: &mut dyn Iterator<Item = &'t Text>,
+        texts: &mut dyn Iterator<Item = &Text>,
         target: &Target,
         seed: u64,
         device: &Device,
@@ -475,7 +475,7 @@ fn both_copies(stem: &str, table: &Tensor) -> [(String, Tensor); 2] {
     [frozen_name(stem), format!("{stem}.weight")].map(|name| (name, table.clone()))
 }
 
-fn train_words<'t>(texts: &mut dyn Iterator<Item = &'t Text>) -> Result<TextTokenizer, ModelError> {
+fn train_words(texts: &mut dyn Iterator<Item = &Text>) -> Result<TextTokenizer, ModelError> {
     let mut texts = texts.peekable();
     if texts.peek().is_none() {
         return Err(problem(

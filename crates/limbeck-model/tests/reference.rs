@@ -1,6 +1,8 @@
 //! Tiny random models of the four families against transformers: token ids, logits, hidden states,
 //! attention, loss and every parameter's gradient. Numbers from `scripts/reference/tiny_models.py`.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Students: sizes, what learns and what does not, saved and opened, batch by batch, and messages.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -273,7 +275,7 @@ fn a_saved_student_opens_as_the_same_student() {
         assert_eq!(trainable(&again), trainable(&model));
 
         let weights = Weights::open(folder.path()).unwrap();
-        let (other, _) = self::build(&config).unwrap();
+        let (other, _) = build(&config).unwrap();
         other.load(&weights).unwrap();
         assert_eq!(
             logits(&other, &batch, &Pass::EVALUATE),

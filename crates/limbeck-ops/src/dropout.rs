@@ -142,7 +142,7 @@ pub(crate) fn attention_mask(
     })
 }
 
-/// A 64-bit mixing function (the finaliser of SplitMix64), for keys and row numbers.
+/// A 64-bit mixing function (the finaliser of `SplitMix64`), for keys and row numbers.
 pub fn mix64(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

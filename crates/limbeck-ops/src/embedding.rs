@@ -88,7 +88,7 @@ impl CustomOp1 for EmbeddingSum {
                 if table.is_trainable() {
                     let width = table.row_len();
                     table.gradient().add_rows(table.len(), ids, |total| {
-                        scatter(total, gradient, ids, width)
+                        scatter(total, gradient, ids, width);
                     });
                 }
             }

@@ -245,7 +245,7 @@ impl Layer {
         } = self.sizes();
         match self.queries {
             Queries::All => {
-                linear_forward(qkv, x, weight, Some(bias), (tokens, 3 * hidden, hidden))
+                linear_forward(qkv, x, weight, Some(bias), (tokens, 3 * hidden, hidden));
             }
             Queries::First => {
                 let first = self.first_rows(x);
@@ -454,7 +454,7 @@ impl Layer {
             (&p.output_weight, &p.output_bias),
             Write::Replace,
         )?;
-        let qkv = self.attention_backward(&context, saved)?;
+        let qkv = self.attention_backward(&context, saved);
         let mut x_gradient = vec![0.0; tokens * hidden];
         match self.queries {
             Queries::All => {
@@ -468,7 +468,7 @@ impl Layer {
                 )?;
             }
             Queries::First => {
-                self.single_query_backward(&mut x_gradient, &mut gradient, &qkv, x)?
+                self.single_query_backward(&mut x_gradient, &mut gradient, &qkv, x)?;
             }
         }
         Ok(x_gradient)
@@ -517,7 +517,7 @@ impl Layer {
         })
     }
 
-    fn attention_backward(&self, context: &[f32], saved: &Saved) -> Result<Buffer> {
+    fn attention_backward(&self, context: &[f32], saved: &Saved) -> Buffer {
         let Sizes { rows, hidden, .. } = self.sizes();
         let mut qkv = Buffer::take(saved.qkv.len());
         let gradients = match self.queries {
@@ -555,7 +555,7 @@ impl Layer {
         if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, self.learning) {
             bias.add_gradient(values, longest);
         }
-        Ok(qkv)
+        qkv
     }
 
     /// The projections' backward pass when only first tokens have queries.

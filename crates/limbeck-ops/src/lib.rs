@@ -8,6 +8,11 @@
 //! Results do not depend on the number of threads, and a sentence's results do not depend on the
 //! other sentences of its batch.
 
+#![expect(
+    clippy::inline_always,
+    reason = "code compiled for wide vectors must be inlined into the function that chose them"
+)]
+
 mod access;
 mod activation;
 mod anchor;

@@ -134,7 +134,7 @@ pub(crate) fn add_weight_gradient(
 pub(crate) fn add_bias_gradient(bias: &Parameter, gradient: &[f32]) {
     if bias.is_trainable() {
         bias.gradient().add_dense(bias.len(), |total, write| {
-            add_column_sums(total, gradient, write)
+            add_column_sums(total, gradient, write);
         });
     }
 }

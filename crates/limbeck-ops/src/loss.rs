@@ -16,7 +16,7 @@ pub enum Reduction {
     BatchMean,
     /// The same, mean over batch and labels (PKD): smaller by the number of labels.
     ElementMean,
-    /// `H(p_T, p_S)`, mean over the batch, without `T²` (TextBrewer, MATE-KD).
+    /// `H(p_T, p_S)`, mean over the batch, without `T²` (`TextBrewer`, MATE-KD).
     CrossEntropy,
 }
 
@@ -120,7 +120,7 @@ fn plain_soft_targets(
 pub enum SquaredReduction {
     /// Sum over labels, mean over the batch (Sučík).
     BatchMean,
-    /// Mean over batch and labels (Tang, Annealing-KD, TextBrewer).
+    /// Mean over batch and labels (Tang, Annealing-KD, `TextBrewer`).
     #[default]
     ElementMean,
 }

@@ -299,7 +299,7 @@ impl State {
                     |(index, (((values, gradient), first), second))| match active {
                         Active::None => {}
                         Active::All => {
-                            update(values, gradient, (first, second), decay, coefficients)
+                            update(values, gradient, (first, second), decay, coefficients);
                         }
                         Active::Rows(rows) => {
                             let rows = &rows[index * (block / width)..];

@@ -1,5 +1,7 @@
 //! The fused LSTM equals its composition and PyTorch, whatever the batch and the threads.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::path::Path;
 

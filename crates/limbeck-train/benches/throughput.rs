@@ -60,6 +60,7 @@ fn arguments() -> Arguments {
     parsed
 }
 
+#[expect(clippy::print_stdout, reason = "its result")]
 fn main() {
     // `cargo test` runs benches without arguments: nothing to measure then.
     if std::env::args().len() < 3 {

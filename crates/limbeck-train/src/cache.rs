@@ -65,19 +65,18 @@ impl CacheHeader {
         max_tokens: usize,
         needs: Needs,
     ) -> Result<Self, TrainError> {
-        let (states, width) = match needs.hidden {
-            HiddenStates::None => (0, 0),
-            _ => {
-                let encoder = model.encoder().ok_or_else(|| TrainError::TeacherLacks {
-                    objective: "teacher cache",
-                    needs: format!("{needs:?}"),
-                    provides: format!("{:?}", model.provides()),
-                })?;
-                (
-                    encoder.config().layer_count + 1,
-                    encoder.config().hidden_size,
-                )
-            }
+        let (states, width) = if needs.hidden == HiddenStates::None {
+            (0, 0)
+        } else {
+            let encoder = model.encoder().ok_or_else(|| TrainError::TeacherLacks {
+                objective: "teacher cache",
+                needs: format!("{needs:?}"),
+                provides: format!("{:?}", model.provides()),
+            })?;
+            (
+                encoder.config().layer_count + 1,
+                encoder.config().hidden_size,
+            )
         };
         Ok(Self {
             version: 1,
@@ -163,7 +162,12 @@ fn data_digest(examples: &[Example]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit =
+        |nibble: u8| char::from_digit(u32::from(nibble), 16).expect("four bits are one digit");
+    let digits = bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    digits.collect()
 }
 
 /// Stored teacher outputs.

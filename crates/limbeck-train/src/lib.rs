@@ -23,7 +23,7 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
 pub use objective::{
     Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
-    ObjectiveConfig, SoftReduction, SoftTargets, SoftTargetsConfig, WeightedSum,
+    ObjectiveConfig, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
 };
 pub use predictor::Predictor;
 pub use schedule::Schedule;

@@ -84,7 +84,7 @@ pub struct SoftTargetsConfig {
     pub weight: f64,
     /// Divides the logits of both; above 1 flattens the distributions.
     pub temperature: f64,
-    /// `batch-mean` (with T², DistilBERT), `element-mean` (with T², PKD), `cross-entropy` (without T², TextBrewer).
+    /// `batch-mean` (with T², DistilBERT), `element-mean` (with T², PKD), `cross-entropy` (without T², `TextBrewer`).
     pub reduction: SoftReduction,
 }
 
@@ -126,7 +126,7 @@ impl From<SoftReduction> for Reduction {
 pub struct LogitMseConfig {
     /// Weight in the sum, at least 0.
     pub weight: f64,
-    /// `element-mean` (Tang, Annealing-KD, TextBrewer) or `batch-mean` (sum over labels; Sučík).
+    /// `element-mean` (Tang, Annealing-KD, `TextBrewer`) or `batch-mean` (sum over labels; Sučík).
     pub reduction: MseReduction,
 }
 
@@ -193,6 +193,9 @@ impl ObjectiveConfig {
     }
 }
 
+/// Each objective's own loss by its name, unweighted and cut off from the graph.
+pub type Terms = Vec<(&'static str, Tensor)>;
+
 /// Several objectives, each with its weight.
 pub struct WeightedSum {
     terms: Vec<(f64, Box<dyn Objective>)>,
@@ -247,7 +250,7 @@ impl WeightedSum {
         student: &Output,
         teacher: Option<&Signal>,
         gold: Gold<'_>,
-    ) -> Result<(Tensor, Vec<(&'static str, Tensor)>), TrainError> {
+    ) -> Result<(Tensor, Terms), TrainError> {
         let mut total: Option<Tensor> = None;
         let mut values = Vec::with_capacity(self.terms.len());
         for (weight, objective) in &self.terms {

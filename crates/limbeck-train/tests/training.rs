@@ -1,5 +1,7 @@
 //! The loop against PyTorch, and what resuming, threads and caches must not change.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};

@@ -111,7 +111,7 @@ impl Observer for RunObserver<'_> {
             tracing::info!(
                 "step {step}: dev {}, loss {loss:.4}{best}",
                 scores.join(", ")
-            )
+            );
         });
         self.append(&LogRecord::Eval(EvalRecord {
             step,

@@ -1,5 +1,7 @@
 //! Checks that the workspace is laid out as ARCHITECTURE.md says.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -32,13 +32,13 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// The error function, a rational approximation good to a few units in the last place.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
-    let x = x.clamp(-3.832_506_9, 3.832_506_9);
+    let x = x.clamp(-3.832_507, 3.832_507);
     let x2 = x * x;
     let mut p = 0.000_229_050_65_f32;
     p = p.mul_add(x2, 0.003_408_291);
     p = p.mul_add(x2, 0.050_955_695);
     p = p.mul_add(x2, 0.185_208_32);
-    p = p.mul_add(x2, 1.128_379_1);
+    p = p.mul_add(x2, std::f32::consts::FRAC_2_SQRT_PI);
     let mut q = -1.179_161_6e-7_f32;
     q = q.mul_add(x2, 0.000_023_547_966);
     q = q.mul_add(x2, 0.001_017_962_6);

@@ -251,7 +251,7 @@ pub(crate) fn forward(
                             bias,
                             dropout,
                             scratch,
-                        )
+                        );
                     },
                 );
             });
@@ -327,10 +327,6 @@ pub(crate) struct Gradients<'a> {
 ///
 /// With `key_value = None`, queries, keys and values share the rows of `query`. When a bias was
 /// added, its gradient is added to `bias_gradient`, `[heads, 2 · longest − 1]`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the forward pass's inputs and results"
-)]
 pub(crate) fn backward(
     gradients: Gradients<'_>,
     context_gradient: &[f32],

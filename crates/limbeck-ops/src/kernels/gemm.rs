@@ -38,13 +38,13 @@ pub(crate) fn both(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
     rayon::join(
         || {
             limited(threads / 2, &mut || {
-                first.take().into_iter().for_each(|work| work())
-            })
+                first.take().into_iter().for_each(|work| work());
+            });
         },
         || {
             limited(threads - threads / 2, &mut || {
-                second.take().into_iter().for_each(|work| work())
-            })
+                second.take().into_iter().for_each(|work| work());
+            });
         },
     );
 }

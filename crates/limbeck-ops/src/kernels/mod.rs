@@ -73,11 +73,11 @@ fn rows_per_group(len: usize, row_len: usize) -> usize {
 }
 
 /// Splits packed rows into one mutable slice per sentence.
-pub(crate) fn split_sentences<'a, T>(
-    mut rows: &'a mut [T],
+pub(crate) fn split_sentences<T>(
+    mut rows: &mut [T],
     lengths: impl Iterator<Item = usize>,
     row_len: usize,
-) -> Vec<&'a mut [T]> {
+) -> Vec<&mut [T]> {
     lengths
         .map(|length| {
             let (sentence, rest) = std::mem::take(&mut rows).split_at_mut(length * row_len);

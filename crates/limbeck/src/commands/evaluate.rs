@@ -1,5 +1,7 @@
 //! `limbeck evaluate`: a model's scores on labelled sets.
 
+use std::fmt::Write as _;
+
 use limbeck_model::Target;
 use limbeck_report::{SplitMetrics, atomic_write};
 use limbeck_text::{ConfusionMatrix, Label, TextError, write_submission};
@@ -7,7 +9,7 @@ use limbeck_train::{EncodedSet, Predictor, predict};
 use serde_json::json;
 
 use crate::cli::EvaluateArgs;
-use crate::commands::inputs::Sets;
+use crate::commands::inputs::{NamedSet, Sets};
 use crate::commands::scores::score;
 use crate::environment::{device, model_folder};
 use crate::settings::RunFile;
@@ -22,7 +24,12 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
         fs_err::create_dir_all(out)?;
     }
     let mut all = Vec::new();
-    for (name, spec, examples) in &sets {
+    for NamedSet {
+        name,
+        spec,
+        examples,
+    } in &sets
+    {
         let set = EncodedSet::new(examples, &predictor.tokenizer, predictor.max_tokens)?;
         let labelled = set.labels().iter().filter(|label| label.is_some()).count();
         if labelled == 0 {
@@ -62,7 +69,7 @@ fn predictions_tsv(target: &Target, set: &EncodedSet, predicted: &[Label]) -> St
     let mut text = "id\tgold\tpredicted\n".to_owned();
     for ((id, gold), &predicted) in set.ids().iter().zip(set.labels()).zip(predicted) {
         let gold = gold.map(name).unwrap_or_default();
-        text.push_str(&format!("{id}\t{gold}\t{}\n", name(predicted)));
+        let _ = writeln!(text, "{id}\t{gold}\t{}", name(predicted));
     }
     text
 }

@@ -12,12 +12,29 @@ use limbeck_text::{
 
 use crate::settings::{BadSettings, DataSettings};
 
+/// A set to score a model on.
+pub(crate) struct NamedSet {
+    pub(crate) name: String,
+    pub(crate) spec: DataSpec,
+    pub(crate) examples: Vec<Example>,
+}
+
+impl NamedSet {
+    fn new(name: &str, spec: &DataSpec, examples: Vec<Example>) -> Self {
+        Self {
+            name: name.to_owned(),
+            spec: spec.clone(),
+            examples,
+        }
+    }
+}
+
 /// Everything a run reads, in memory.
 pub(crate) struct Sets {
     pub(crate) train: Vec<Example>,
     pub(crate) dev: Vec<Example>,
     /// Held-out sets to score in the end, in order: `test` first, then the extra ones.
-    pub(crate) held_out: Vec<(String, DataSpec, Vec<Example>)>,
+    pub(crate) held_out: Vec<NamedSet>,
     pub(crate) kind: TaskKind,
     pub(crate) metrics: Vec<Metric>,
 }
@@ -78,19 +95,15 @@ impl Sets {
         };
         let mut held_out = Vec::new();
         if let (Some(examples), Some(spec)) = (test_cut, &data.train) {
-            held_out.push(("test".to_owned(), spec.clone(), examples));
+            held_out.push(NamedSet::new("test", spec, examples));
         }
         if let Some(spec) = &data.test {
-            held_out.push((
-                "test".to_owned(),
-                spec.clone(),
-                read(spec, &names)?.examples,
-            ));
+            held_out.push(NamedSet::new("test", spec, read(spec, &names)?.examples));
         }
         for extra in &data.extra {
-            held_out.push((
-                extra.name.clone(),
-                extra.set.clone(),
+            held_out.push(NamedSet::new(
+                &extra.name,
+                &extra.set,
                 read(&extra.set, &names)?.examples,
             ));
         }
@@ -108,11 +121,11 @@ impl Sets {
     pub(crate) fn open_for_scoring(
         data: &DataSettings,
         target: &Target,
-    ) -> anyhow::Result<(Vec<(String, DataSpec, Vec<Example>)>, Vec<Metric>)> {
+    ) -> anyhow::Result<(Vec<NamedSet>, Vec<Metric>)> {
         if data.train.is_some() && data.dev.is_none() && data.split.is_some() {
             let sets = Self::open(data, Some(target))?;
             let spec = data.train.clone().unwrap_or_default();
-            let mut all = vec![("dev".to_owned(), spec, sets.dev)];
+            let mut all = vec![NamedSet::new("dev", &spec, sets.dev)];
             all.extend(sets.held_out);
             return Ok((all, sets.metrics));
         }
@@ -120,13 +133,13 @@ impl Sets {
         let mut all = Vec::new();
         for (name, spec) in [("dev", &data.dev), ("test", &data.test)] {
             if let Some(spec) = spec {
-                all.push((name.to_owned(), spec.clone(), read(spec, &names)?.examples));
+                all.push(NamedSet::new(name, spec, read(spec, &names)?.examples));
             }
         }
         for extra in &data.extra {
-            all.push((
-                extra.name.clone(),
-                extra.set.clone(),
+            all.push(NamedSet::new(
+                &extra.name,
+                &extra.set,
                 read(&extra.set, &names)?.examples,
             ));
         }

@@ -24,13 +24,12 @@ pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
     if let (Some(layer), Some(count)) = (
         args.hidden,
         predictor.model.encoder().map(|e| e.config().layer_count),
-    ) {
-        if layer > count {
-            return Err(BadSettings::new(format!(
-                "`--hidden`: found {layer}, expected 0 (embeddings) to {count}"
-            ))
-            .into());
-        }
+    ) && layer > count
+    {
+        return Err(BadSettings::new(format!(
+            "`--hidden`: found {layer}, expected 0 (embeddings) to {count}"
+        ))
+        .into());
     }
     let mut out = std::io::BufWriter::new(stdout().lock());
     if let Some(path) = &args.input {

@@ -18,7 +18,7 @@ use limbeck_train::{
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
-use crate::commands::inputs::{Sets, hash_inputs};
+use crate::commands::inputs::{NamedSet, Sets, hash_inputs};
 use crate::commands::scores::score;
 use crate::environment::{device, model_folder, now, peak_memory_bytes};
 use crate::interrupt;
@@ -419,7 +419,12 @@ impl Job {
         let dev = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
         splits.push(score("dev", student, &dev, &sets.metrics, self.quiet)?.1);
         let mut written = false;
-        for (name, spec, examples) in &sets.held_out {
+        for NamedSet {
+            name,
+            spec,
+            examples,
+        } in &sets.held_out
+        {
             let set = EncodedSet::new(examples, &models.tokenizer, max_tokens)?;
             let predictions = if set.labels().iter().all(Option::is_some) {
                 let (evaluation, scores) = score(name, student, &set, &sets.metrics, self.quiet)?;
@@ -473,22 +478,10 @@ impl Job {
             headline,
             splits,
             training: Some(training_summary(summary, sets.train.len(), &self.file)),
-            sentences_per_s: Some(self.speed(sets, models, max_tokens)?),
+            sentences_per_s: Some(speed(sets, models, max_tokens)?),
             peak_memory_bytes: peak_memory_bytes(),
             wall_time_s: started.elapsed().as_secs_f64(),
         })
-    }
-
-    /// Sentences per second, tokenising included, on the dev set; the median of three runs.
-    fn speed(&self, sets: &Sets, models: &Models, max_tokens: usize) -> anyhow::Result<f64> {
-        let mut rates = Vec::new();
-        for _ in 0..3 {
-            let started = Instant::now();
-            let set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
-            predict(&models.student, &set, |_| {})?;
-            rates.push(set.len() as f64 / started.elapsed().as_secs_f64());
-        }
-        Ok(SeedSummary::of(&rates).map_or(0.0, |summary| summary.median))
     }
 
     fn announce(&self, finished: &FinishedRun) {
@@ -574,6 +567,18 @@ fn write_predictions(
         })?;
     }
     Ok(writer.finish()?)
+}
+
+/// Sentences per second, tokenising included, on the dev set; the median of three runs.
+fn speed(sets: &Sets, models: &Models, max_tokens: usize) -> anyhow::Result<f64> {
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        let started = Instant::now();
+        let set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
+        predict(&models.student, &set, |_| {})?;
+        rates.push(set.len() as f64 / started.elapsed().as_secs_f64());
+    }
+    Ok(SeedSummary::of(&rates).map_or(0.0, |summary| summary.median))
 }
 
 /// `model_type` in the model's `config.json`.
