@@ -203,7 +203,7 @@ fn pack_transposed(
 fn softmax_row(row: &mut [f32], keys: usize) {
     let (row, padding) = row.split_at_mut(keys);
     padding.fill(0.0);
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = super::reduce::largest(row);
     for value in row.iter_mut() {
         *value = exp(*value - largest);
     }
