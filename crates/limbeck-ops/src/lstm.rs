@@ -12,7 +12,7 @@ use crate::Starts;
 use crate::access::{slice, with_data, with_parameters};
 use crate::anchor;
 use crate::buffer::Buffer;
-use crate::kernels::gemm::{Write, matmul_nn, matmul_nt};
+use crate::kernels::gemm::{Write, matmul_nn};
 use crate::kernels::lstm as kernel;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
 use crate::parameter::{Parameter, is_fused};
@@ -220,14 +220,17 @@ impl Lstm {
                     Some(&bias),
                     (tokens, 4 * hidden, inputs),
                 );
+                // Transposed once, the product needs no repacking at every step.
+                let mut transposed = Buffer::take(4 * hidden * hidden);
+                kernel::transpose(&mut transposed, recurrent_weight, hidden);
                 for step in 0..self.steps.count() {
                     let (start, count) = self.steps.at(step);
                     let gates = &mut gates[start * 4 * hidden..][..count * 4 * hidden];
                     if step > 0 {
-                        matmul_nt(
+                        matmul_nn(
                             gates,
                             &running[..count * hidden],
-                            recurrent_weight,
+                            &transposed,
                             (count, 4 * hidden, hidden),
                             Write::Add,
                         );

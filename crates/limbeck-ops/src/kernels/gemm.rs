@@ -216,33 +216,54 @@ fn chain(
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
-    const WIDTH: usize = 8;
     simd(
         #[inline(always)]
         || {
-            for row in 0..m {
-                for first in (0..n).step_by(WIDTH) {
-                    let width = WIDTH.min(n - first);
-                    let mut sums = [0f32; WIDTH];
-                    for depth in 0..k {
-                        let a = lhs.data[row * lhs.row_stride + depth * lhs.column_stride];
-                        let b = &rhs.data[depth * rhs.row_stride + first * rhs.column_stride..];
-                        for (column, sum) in sums[..width].iter_mut().enumerate() {
-                            *sum = a.mul_add(b[column * rhs.column_stride], *sum);
-                        }
-                    }
-                    let out = &mut y[row * n + first..][..width];
-                    for (value, sum) in out.iter_mut().zip(sums) {
-                        *value = if write == Write::Add {
-                            *value + sum
-                        } else {
-                            sum
-                        };
-                    }
+            for (row, y) in y.chunks_exact_mut(n).take(m).enumerate() {
+                let a = |depth: usize| lhs.data[row * lhs.row_stride + depth * lhs.column_stride];
+                if rhs.column_stride == 1 {
+                    chain_row::<64>(y, &a, rhs, k, write);
+                } else {
+                    chain_row::<8>(y, &a, rhs, k, write);
                 }
             }
         },
     );
+}
+
+/// One row of the output, `WIDTH` columns at a time.
+#[inline(always)]
+fn chain_row<const WIDTH: usize>(
+    y: &mut [f32],
+    a: &impl Fn(usize) -> f32,
+    rhs: View<'_>,
+    k: usize,
+    write: Write,
+) {
+    for (index, out) in y.chunks_mut(WIDTH).enumerate() {
+        let first = index * WIDTH * rhs.column_stride;
+        let mut sums = [0f32; WIDTH];
+        for depth in 0..k {
+            let a = a(depth);
+            let b = &rhs.data[depth * rhs.row_stride + first..];
+            if rhs.column_stride == 1 && out.len() == WIDTH {
+                for (sum, &b) in sums.iter_mut().zip(&b[..WIDTH]) {
+                    *sum = a.mul_add(b, *sum);
+                }
+            } else {
+                for (column, sum) in sums[..out.len()].iter_mut().enumerate() {
+                    *sum = a.mul_add(b[column * rhs.column_stride], *sum);
+                }
+            }
+        }
+        for (value, sum) in out.iter_mut().zip(sums) {
+            *value = if write == Write::Add {
+                *value + sum
+            } else {
+                sum
+            };
+        }
+    }
 }
 
 #[cfg(test)]

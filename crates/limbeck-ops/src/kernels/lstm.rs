@@ -163,3 +163,18 @@ fn backward_row(out: &mut [f32], carry: &mut [f32], step: Step<'_>, hidden: usiz
         *carry *= f;
     }
 }
+
+/// Writes the transpose of a matrix with `width` columns, in square tiles that fit the caches.
+pub(crate) fn transpose(out: &mut [f32], from: &[f32], width: usize) {
+    const TILE: usize = 16;
+    let rows = from.len() / width;
+    for row_tile in (0..rows).step_by(TILE) {
+        for column_tile in (0..width).step_by(TILE) {
+            for column in column_tile..(column_tile + TILE).min(width) {
+                for row in row_tile..(row_tile + TILE).min(rows) {
+                    out[column * rows + row] = from[row * width + column];
+                }
+            }
+        }
+    }
+}
