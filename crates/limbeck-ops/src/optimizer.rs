@@ -232,7 +232,7 @@ impl Optimizer {
 struct Coefficients {
     rule: Rule,
     learning_rate: f64,
-    gradient_factor: f32,
+    gradient_factor: f64,
     /// AdamW: `learning_rate / (1 − β₁ᵗ)` and `√(1 − β₂ᵗ)`.
     step_size: f64,
     second_root: f64,
@@ -250,17 +250,17 @@ impl Coefficients {
         Self {
             rule,
             learning_rate,
-            gradient_factor: gradient_factor as f32,
+            gradient_factor,
             step_size,
             second_root,
         }
     }
 
     /// `1 − learning rate · weight decay` for matrices, 1 for vectors.
-    fn decay(&self, parameter: &Parameter) -> f32 {
+    fn decay(&self, parameter: &Parameter) -> f64 {
         match self.rule {
             Rule::AdamW { weight_decay, .. } if parameter.shape().rank() > 1 => {
-                (1.0 - self.learning_rate * weight_decay) as f32
+                1.0 - self.learning_rate * weight_decay
             }
             _ => 1.0,
         }
@@ -276,7 +276,7 @@ impl State {
         let gradient = parameter.gradient();
         let width = parameter.row_len();
         self.activate(parameter, gradient.rows());
-        let decay = coefficients.decay(parameter);
+        let decay = coefficients.decay(parameter) as f32;
         let State {
             first,
             second,
@@ -356,7 +356,7 @@ impl State {
         let Some(gradient) = parameter.gradient_tensor()? else {
             return Ok(());
         };
-        let gradient = (gradient * f64::from(c.gradient_factor))?;
+        let gradient = (gradient * c.gradient_factor)?;
         let (first, second) = match self.tensors.take() {
             Some(tensors) => tensors,
             None => (gradient.zeros_like()?, gradient.zeros_like()?),
@@ -372,8 +372,8 @@ impl State {
                 let first = ((first * beta1)? + (&gradient * (1.0 - beta1))?)?;
                 let second = ((second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
                 let denominator = ((second.sqrt()? / c.second_root)? + epsilon)?;
-                let value = ((value * f64::from(c.decay(parameter)))?
-                    - ((&first / denominator)? * c.step_size)?)?;
+                let value =
+                    ((value * c.decay(parameter))? - ((&first / denominator)? * c.step_size)?)?;
                 (value, first, second)
             }
             Rule::Adadelta { rho, epsilon } => {
@@ -397,7 +397,7 @@ fn update(
     decay: f32,
     c: &Coefficients,
 ) {
-    let factor = c.gradient_factor;
+    let factor = c.gradient_factor as f32;
     simd(
         #[inline(always)]
         || match c.rule {
