@@ -1,6 +1,6 @@
 //! What a student learns from: a model at hand, or its outputs stored before.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use limbeck_model::{Needs, SentenceClassifier};
 use limbeck_ops::Pass;
 
@@ -16,6 +16,22 @@ pub struct Signal {
     pub hidden: Vec<Tensor>,
     /// Each layer's attention; empty unless needed.
     pub attention: Vec<limbeck_ops::AttentionMaps>,
+}
+
+impl Signal {
+    /// The same on another device, where the student computes; a stored teacher's lie on the CPU.
+    pub(crate) fn on(self, device: &Device) -> Result<Self, TrainError> {
+        let moved = |tensor: Tensor| tensor.to_device(device);
+        Ok(Self {
+            logits: moved(self.logits)?,
+            hidden: self
+                .hidden
+                .into_iter()
+                .map(moved)
+                .collect::<Result<_, _>>()?,
+            attention: self.attention,
+        })
+    }
 }
 
 /// A source of signals, addressed by row of the training set.

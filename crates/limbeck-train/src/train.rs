@@ -288,7 +288,9 @@ fn accumulate(
         let batch = run.train.batch(part);
         let output = student.forward(&batch, needs, &Pass::train(batch.dropout(step_key)))?;
         let signal: Option<Signal> = match run.teacher {
-            Some(teacher) if run.objective.needs_teacher() => Some(teacher.signal(part, needs)?),
+            Some(teacher) if run.objective.needs_teacher() => {
+                Some(teacher.signal(part, needs)?.on(output.logits.device())?)
+            }
             _ => None,
         };
         let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
