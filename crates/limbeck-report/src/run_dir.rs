@@ -79,7 +79,9 @@ impl RunDir {
         let mut stored: Provenance = read_json(&path.join(PROVENANCE), "provenance record")?;
         check_inputs(&path.join(PROVENANCE), &stored, provenance)?;
 
-        remove_partial_files(path)?;
+        for folder in [path, &path.join("model"), &path.join("last")] {
+            remove_partial_files(folder)?;
+        }
         let Provenance {
             started,
             version,

@@ -86,7 +86,11 @@ fn is_partial(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(PARTIAL)
 }
 
+/// Removes what a killed process left half written, if the folder is there.
 pub(crate) fn remove_partial_files(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
     for name in entries(folder)?.into_iter().filter(|name| is_partial(name)) {
         let path = folder.join(name);
         fs::remove_file(&path).map_err(ReportError::write(&path))?;

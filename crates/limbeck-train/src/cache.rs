@@ -6,7 +6,7 @@
 //! so that a stored teacher equals a live one. The files grow in row order while they are made;
 //! what is whole is kept when the making is interrupted.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -26,6 +26,7 @@ use crate::teacher::{Signal, Teacher};
 /// Rows computed and written together: the unit that an interruption may lose.
 const CHUNK: usize = 512;
 const HEADER: &str = "header.json";
+const LOCK: &str = ".lock";
 
 /// What stored outputs belong to; outputs with another header are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,7 +217,16 @@ impl StoredTeacher {
                 .expect("a header of strings and numbers serialises");
             limbeck_text::atomic_write(&path, text.as_bytes())?;
         }
-        make(folder, &header, model, set, go_on)?;
+        {
+            // Another run with the same teacher and data waits here, and then finds all done.
+            let lock = fs::File::create(folder.join(LOCK))?;
+            match lock.file().lock() {
+                // Some network disks have no locks.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                locked => locked?,
+            }
+            make(folder, &header, model, set, go_on)?;
+        }
         Self::open(folder, header, set)
     }
 

@@ -20,7 +20,7 @@ pub enum TrainError {
     },
     /// The loss stopped being a number.
     #[error(
-        "step {step}: the loss is {loss}; lower `learning-rate` (now {learning_rate:e}) or `clip-norm`, or look at the examples {examples:?}"
+        "step {step}: the loss is {loss}; lower `learning-rate` (now {learning_rate:.2e}), limit the gradient with `clip-norm`, or look at the examples {examples:?}"
     )]
     NotANumber {
         /// 1-based step.
@@ -43,7 +43,9 @@ pub enum TrainError {
         objective: &'static str,
     },
     /// An objective needs a teacher, and there is none.
-    #[error("objective `{objective}` learns from a teacher; give one with `teacher`")]
+    #[error(
+        "objective `{objective}` learns from a teacher, and there is none; run `limbeck distill` with one, or remove the objective"
+    )]
     NoTeacher {
         /// The objective.
         objective: &'static str,

@@ -237,6 +237,28 @@ impl WeightedSum {
         self.objectives().any(Objective::needs_teacher)
     }
 
+    /// Fails where a term learns from something that the teacher, or no teacher, cannot give.
+    pub fn check(&self, teacher: Option<Needs>) -> Result<(), TrainError> {
+        for objective in self.objectives() {
+            match teacher {
+                None if objective.needs_teacher() => {
+                    return Err(TrainError::NoTeacher {
+                        objective: objective.name(),
+                    });
+                }
+                Some(provides) if !objective.needs().is_met_by(provides) => {
+                    return Err(TrainError::TeacherLacks {
+                        objective: objective.name(),
+                        needs: format!("{:?}", objective.needs()),
+                        provides: format!("{provides:?}"),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// What all terms together need beside logits.
     pub fn needs(&self) -> Needs {
         self.objectives()

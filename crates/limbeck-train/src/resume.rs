@@ -19,6 +19,8 @@ const STATE: &str = "state.json";
 pub struct Progress {
     /// Steps done.
     pub step: u64,
+    /// Sentences trained on, counted again in every epoch.
+    pub sentences: u64,
     /// Best dev evaluation so far.
     pub best: Option<Best>,
     /// Evaluations since then.

@@ -122,24 +122,7 @@ impl Run<'_> {
     /// Everything that can be wrong before the first step.
     pub fn check(&self) -> Result<(), TrainError> {
         self.config.check()?;
-        let needs = self.objective.needs();
-        for objective in self.objective.objectives() {
-            match self.teacher {
-                None if objective.needs_teacher() => {
-                    return Err(TrainError::NoTeacher {
-                        objective: objective.name(),
-                    });
-                }
-                Some(teacher) if !objective.needs().is_met_by(teacher.provides()) => {
-                    return Err(TrainError::TeacherLacks {
-                        objective: objective.name(),
-                        needs: format!("{needs:?}"),
-                        provides: format!("{:?}", teacher.provides()),
-                    });
-                }
-                _ => {}
-            }
-        }
+        self.objective.check(self.teacher.map(Teacher::provides))?;
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
             if set.is_empty() {
@@ -178,7 +161,7 @@ pub fn train(
     let dropout_key = stream_key(run.seed, "dropout");
     let mut order = (u64::MAX, Vec::new());
     let mut last = BTreeMap::new();
-    let (mut checkpointed, mut sentences, mut step_time) = (Instant::now(), 0, Duration::ZERO);
+    let mut checkpointed = Instant::now();
 
     while progress.step < total_steps && !has_lost_patience(config, &progress) {
         let started = Instant::now();
@@ -217,7 +200,7 @@ pub fn train(
         optimizer.step(learning_rate, factor)?;
 
         let seconds = started.elapsed();
-        (sentences, step_time) = (sentences + rows.len(), step_time + seconds);
+        progress.sentences += rows.len() as u64;
         progress.trained_s += seconds.as_secs_f64();
         let epoch_now = progress.step as f64 / steps_per_epoch as f64;
         observer.on_step(&StepEvent {
@@ -263,7 +246,7 @@ pub fn train(
     student.save(folders.last)?;
     let best = progress.best.clone().expect("the last step evaluates");
     student.load(&limbeck_model::Weights::open(folders.best)?)?;
-    let samples_per_s = sentences as f64 / step_time.as_secs_f64().max(1e-9);
+    let samples_per_s = progress.sentences as f64 / progress.trained_s.max(1e-9);
     Ok(Summary {
         steps: progress.step,
         best,
