@@ -285,7 +285,7 @@ impl TransformerConfig {
         } else {
             keys.number_or("classifier_dropout", hidden_dropout)?
         };
-        let pad_default = usize::from(matches!(
+        let pad_default = u32::from(matches!(
             architecture,
             Architecture::Roberta | Architecture::MpNet
         ));
@@ -303,7 +303,7 @@ impl TransformerConfig {
                 }
                 Architecture::DistilBert | Architecture::MpNet => 0,
             },
-            pad_id: keys.count_or("pad_token_id", pad_default)? as u32,
+            pad_id: keys.id_or("pad_token_id", pad_default)?,
             epsilon: keys.number_or("layer_norm_eps", 1e-12)?,
             activation: keys.activation(name("hidden_act", "activation"))?,
             hidden_dropout,
@@ -332,6 +332,14 @@ impl TransformerConfig {
                 name("num_attention_heads", "n_heads"),
                 &config.head_count.to_string(),
                 &format!("a divisor of the hidden size {}", config.hidden_size),
+            ));
+        }
+        let first_position = config.first_position() as usize;
+        if config.max_positions <= first_position {
+            return Err(keys.wrong(
+                "max_position_embeddings",
+                &config.max_positions.to_string(),
+                &format!("more than {first_position}, the position of the first token"),
             ));
         }
         if let Some(kind) = raw
@@ -577,6 +585,16 @@ impl Keys<'_> {
             .as_u64()
             .ok_or_else(|| self.wrong(key, &value.to_string(), "a whole number"))?;
         Ok(count as usize)
+    }
+
+    /// The number of a token.
+    fn id_or(&self, key: &str, default: u32) -> Result<u32, ModelError> {
+        let Some(value) = self.present(key) else {
+            return Ok(default);
+        };
+        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.filter(|&id| id < u32::MAX)
+            .ok_or_else(|| self.wrong(key, &value.to_string(), "the number of a token"))
     }
 
     pub(crate) fn number_or(&self, key: &str, default: f64) -> Result<f64, ModelError> {

@@ -46,9 +46,16 @@ impl LayerSelection {
     }
 
     fn error(&self, teacher_layers: usize) -> ModelError {
+        let asked = match self {
+            Self::Bottom(count) => format!("bottom = {count}"),
+            Self::Skip(count) => format!("skip = {count}"),
+            Self::Top(count) => format!("top = {count}"),
+            Self::Distil(count) => format!("distil = {count}"),
+            Self::List(layers) => format!("list = {layers:?}"),
+        };
         ModelError::LayerSelection {
             problem: format!(
-                "{self:?} does not fit a teacher with {teacher_layers} layers; choose layers 0 to {}",
+                "`{asked}` does not fit a teacher with {teacher_layers} layers; choose layers 0 to {}",
                 teacher_layers.saturating_sub(1)
             ),
         }

@@ -74,6 +74,8 @@ impl TextTokenizer {
             [TOKENIZER, WORD_PIECES, BPE_VOCABULARY, BPE_MERGES].map(|name| folder.join(name));
         if whole.is_file() {
             let bytes = fs_err::read(&whole).map_err(|source| ModelError::Read { source })?;
+            // The library panics where the JSON ends inside a decoder, as in a file cut short.
+            serde_json::from_slice::<Value>(&bytes).map_err(|source| bad(&whole, source.into()))?;
             let tokenizer = Tokenizer::from_bytes(bytes).map_err(|source| bad(&whole, source))?;
             return Ok(Self::new(tokenizer, config));
         }

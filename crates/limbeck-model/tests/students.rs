@@ -496,7 +496,7 @@ fn a_bi_lstm_gives_logits_and_means_alone() {
 #[test]
 fn students_that_cannot_be_are_explained() {
     let message = |text: &str| build(&toml(text)).unwrap_err().to_string();
-    insta::assert_snapshot!(message("layers = { skip = 3 }"), @"layer selection: Skip(3) does not fit a teacher with 2 layers; choose layers 0 to 1");
+    insta::assert_snapshot!(message("layers = { skip = 3 }"), @"layer selection: `skip = 3` does not fit a teacher with 2 layers; choose layers 0 to 1");
     insta::assert_snapshot!(message("bert = { hidden-size = 204, heads = 5 }"), @"student: 5 heads do not divide a hidden size of 204; change `heads` or `hidden-size`");
     insta::assert_snapshot!(message("small-bert = { layers = 0 }"), @"student: `layers` is 0; give a whole number above 0");
     insta::assert_snapshot!(message("bi-lstm = { dropout = 1.0 }"), @"student: `dropout` is 1; give a number in [0, 1)");

@@ -1,9 +1,13 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::files::{CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, read_json, read_toml};
+use crate::files::{
+    CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, config_text, read_json, read_toml,
+};
+use crate::settings::{check_inputs, check_settings};
 use crate::{
     LogRecord, Metrics, Predictions, Provenance, ReportError, Result, RunState, read_log,
     read_predictions,
@@ -41,6 +45,13 @@ impl FinishedRun {
             provenance,
             metrics,
         })
+    }
+
+    /// Fails, and names the first difference, unless the run had these settings and inputs.
+    pub fn check_same(&self, config: &impl Serialize, provenance: &Provenance) -> Result<()> {
+        let config = config_text(&self.path, config)?;
+        check_settings(&self.path.join(CONFIG), &config)?;
+        check_inputs(&self.path.join(PROVENANCE), &self.provenance, provenance)
     }
 
     /// The run's folder.

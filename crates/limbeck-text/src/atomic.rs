@@ -17,5 +17,19 @@ pub fn atomic_write(path: &Path, contents: &[u8]) -> io::Result<()> {
         // The error that led here is the one to report.
         let _ = fs::remove_file(&partial);
     }
-    renamed
+    renamed.map_err(|error| named(path, &error))
+}
+
+/// The error with the name that the file was to have, and what to do where that is plain.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let problem = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "no space is left on the disk; free some and run the same command again".to_owned()
+        }
+        io::ErrorKind::FileTooLarge => {
+            "larger than a file may be here; raise the limit (`ulimit -f`) and run the same command again".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("{}: {problem}", path.display()))
 }

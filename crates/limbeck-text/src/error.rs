@@ -82,14 +82,14 @@ pub enum TextError {
     },
 
     /// A line of a jsonl file is not a JSON object.
-    #[error("{}:{line}: not a JSON object: {}; write one object per line", .path.display(), in_one_line(.source))]
+    #[error("{}:{line}: not a JSON object: {}; write one object per line", .path.display(), in_one_line(.problem))]
     MalformedJson {
         /// The file.
         path: PathBuf,
         /// 1-based line.
         line: u64,
-        /// The parser's complaint.
-        source: serde_json::Error,
+        /// The parser's complaint; no `source`, since its count of lines would mislead.
+        problem: serde_json::Error,
     },
 
     /// A parquet file could not be opened or decoded.
@@ -234,7 +234,7 @@ pub enum TextError {
     },
 }
 
-/// A line is parsed on its own, so the parser's own count of lines would mislead.
-fn in_one_line(source: &serde_json::Error) -> String {
-    source.to_string().replace("at line 1 column", "at column")
+/// A line is parsed on its own, so the parser counts one only.
+fn in_one_line(problem: &serde_json::Error) -> String {
+    problem.to_string().replace("at line 1 column", "at column")
 }

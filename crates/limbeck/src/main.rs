@@ -10,6 +10,7 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::Parser;
+use limbeck_model::ModelError;
 use limbeck_train::TrainError;
 
 use crate::cli::{Cli, Command};
@@ -67,7 +68,20 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return INTERRUPTED;
     }
     let is_bad_input = |e: &(dyn std::error::Error + 'static)| {
-        e.is::<BadSettings>() || matches!(e.downcast_ref(), Some(TrainError::Setting { .. }))
+        let names_a_setting = |error: &TrainError| {
+            use TrainError::{NoTeacher, Setting, TeacherLacks};
+            matches!(
+                error,
+                Setting { .. } | NoTeacher { .. } | TeacherLacks { .. }
+            )
+        };
+        let describes_a_student = |error: &ModelError| {
+            use ModelError::{LayerSelection, Student};
+            matches!(error, LayerSelection { .. } | Student { .. })
+        };
+        e.is::<BadSettings>()
+            || e.downcast_ref().is_some_and(names_a_setting)
+            || e.downcast_ref().is_some_and(describes_a_student)
     };
     if error.chain().any(is_bad_input) {
         BAD_INPUT

@@ -20,10 +20,10 @@ pub(super) fn open(spec: &DataSpec) -> Result<Source, TextError> {
             return Ok(Parsed::Skipped(SkippedRow { line, reason }));
         }
         let object: Map<String, Value> =
-            serde_json::from_str(&text).map_err(|source| TextError::MalformedJson {
+            serde_json::from_str(&text).map_err(|problem| TextError::MalformedJson {
                 path: path.clone(),
                 line,
-                source,
+                problem,
             })?;
         let keys = match &mut keys {
             Some(keys) => keys,

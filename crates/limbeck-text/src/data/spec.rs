@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::glue;
 use crate::{GlueTask, TextError};
 
 /// Where examples are and how to read them. A run file states only what cannot be told from the file.
@@ -47,6 +48,21 @@ impl DataSpec {
             format: Format::Glue,
             glue_task: Some(task),
             ..Self::new(path)
+        }
+    }
+
+    /// The GLUE task in whose layout the file is read: the one stated, or the one its folder is named after.
+    pub fn layout_task(&self) -> Option<GlueTask> {
+        let is_plain_tsv = self.columns == Columns::default()
+            && self
+                .path
+                .extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+        match self.format {
+            Format::Glue => self.glue_task.or_else(|| glue::task_of(&self.path)),
+            Format::Auto if is_plain_tsv => self.glue_task.or_else(|| glue::task_of(&self.path)),
+            Format::Auto => self.glue_task,
+            _ => None,
         }
     }
 

@@ -31,12 +31,13 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
     } in &sets
     {
         let set = EncodedSet::new(examples, &predictor.tokenizer, predictor.max_tokens)?;
-        let labelled = set.labels().iter().filter(|label| label.is_some()).count();
-        if labelled == 0 {
-            let Some((out, task)) = args.out.as_ref().zip(spec.glue_task) else {
+        let missing = set.labels().iter().filter(|label| label.is_none()).count();
+        if missing > 0 {
+            let glue = spec.layout_task().filter(|_| missing == set.len());
+            let Some((out, task)) = args.out.as_ref().zip(glue) else {
                 return Err(TextError::Unlabelled {
                     path: spec.path.clone(),
-                    missing: set.len(),
+                    missing,
                     total: set.len(),
                 }
                 .into());

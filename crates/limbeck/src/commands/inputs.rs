@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context;
 use limbeck_model::Target;
 use limbeck_report::{Input, hash_input};
 use limbeck_text::{
@@ -54,9 +53,7 @@ impl Sets {
             .into());
         };
         let train = read(train, &label_source(data, known))?;
-        train
-            .require_trainable()
-            .with_context(|| format!("reading the training set {}", train.path.display()))?;
+        train.require_trainable()?;
         let kind = train.kind.clone();
         let names = LabelSource::from(&kind);
         let mut test_cut = None;
@@ -90,6 +87,13 @@ impl Sets {
                     cut.dev_fraction / (1.0 - cut.test_fraction),
                     cut.seed,
                 )?;
+                if parts.held_out.is_empty() || parts.rest.is_empty() {
+                    let (dev, rest) = (parts.held_out.len(), parts.rest.len());
+                    let problem = format!(
+                        "`data.split`: {dev} examples for the dev set and {rest} for training, expected at least one of each; change `dev-fraction`"
+                    );
+                    return Err(BadSettings::new(problem).into());
+                }
                 (parts.rest, parts.held_out)
             }
         };
@@ -122,6 +126,7 @@ impl Sets {
         data: &DataSettings,
         target: &Target,
     ) -> anyhow::Result<(Vec<NamedSet>, Vec<Metric>)> {
+        check_stated_target(data, target)?;
         if data.train.is_some() && data.dev.is_none() && data.split.is_some() {
             let sets = Self::open(data, Some(target))?;
             let spec = data.train.clone().unwrap_or_default();
@@ -170,6 +175,22 @@ pub(crate) fn task_kind(target: &Target) -> TaskKind {
     }
 }
 
+/// Fails when a run file states other labels, or another order, than those a model has learnt.
+fn check_stated_target(data: &DataSettings, model: &Target) -> anyhow::Result<()> {
+    let stated = match (data.regression, data.labels.is_empty()) {
+        (true, _) => Target::Regression,
+        (false, false) => Target::Labels(data.labels.clone()),
+        (false, true) => return Ok(()),
+    };
+    if stated == *model {
+        return Ok(());
+    }
+    Err(BadSettings::new(format!(
+        "`data`: has {stated}, the model predicts {model}; give `data.labels` the model's labels in its order, or leave both keys out"
+    ))
+    .into())
+}
+
 fn label_source(data: &DataSettings, known: Option<&Target>) -> LabelSource {
     match known {
         _ if data.regression => LabelSource::Scores,
@@ -186,7 +207,7 @@ fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> 
             .train
             .iter()
             .chain(&data.dev)
-            .find_map(|spec| spec.glue_task);
+            .find_map(DataSpec::layout_task);
         match (glue, kind) {
             (Some(task), _) => task.metrics().to_vec(),
             (None, TaskKind::Classification { .. }) => vec![Metric::Accuracy],
@@ -201,13 +222,13 @@ fn metrics(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<Metric>> 
         .find(|metric| metric.needs_scores() != regression)
     {
         Some(metric) => {
-            let task = if regression {
-                "a regression"
+            let expected = if regression {
+                "`pearson` or `spearman` for a regression"
             } else {
-                "a classification"
+                "those of a classification, such as `accuracy`, `f1-macro` or `matthews`"
             };
             Err(BadSettings::new(format!(
-                "`data.metrics`: found `{}`, which does not fit {task}",
+                "`data.metrics`: found `{}`, expected {expected}",
                 metric.name()
             ))
             .into())

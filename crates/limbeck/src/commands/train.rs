@@ -182,6 +182,7 @@ impl Job {
         }
         let models = self.open_models(&sets, teacher, model_path.as_deref())?;
         let objective = WeightedSum::new(&file.objective, models.student.target())?;
+        objective.check(models.teacher.as_ref().map(|(model, _)| model.provides()))?;
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
         let encode =
             |examples: &[Example]| EncodedSet::new(examples, &models.tokenizer, max_tokens);
@@ -248,19 +249,13 @@ impl Job {
     /// A finished run is never changed; asked for the same again, there is nothing to do.
     fn already_finished(&self, provenance: &Provenance) -> anyhow::Result<FinishedRun> {
         let finished = FinishedRun::open(&self.out)?;
-        let same_inputs = finished.provenance().inputs.iter().all(|(name, input)| {
-            provenance
-                .inputs
-                .get(name)
-                .is_some_and(|now| now.sha256 == input.sha256)
-        });
-        if same_inputs && *finished.config_table() == toml::Table::try_from(&self.file)? {
-            tracing::info!("{}: already finished; nothing to do", self.out.display());
-            self.announce(&finished);
-            return Ok(finished);
-        }
-        let problem = "holds a finished run with other settings or inputs; choose another `--out`, or remove the folder";
-        Err(BadSettings::new(format!("{}: {problem}", self.out.display())).into())
+        finished.check_same(&self.file, provenance).with_context(|| {
+            let out = self.out.display();
+            format!("{out}: holds a finished run with other settings or inputs; choose another `--out`, or remove the folder")
+        })?;
+        tracing::info!("{}: already finished; nothing to do", self.out.display());
+        self.announce(&finished);
+        Ok(finished)
     }
 
     fn open_models(
@@ -435,7 +430,7 @@ impl Job {
                 predict(student, &set, |_| {})?
             };
             if let Some(task) = spec
-                .glue_task
+                .layout_task()
                 .filter(|_| set.labels().iter().all(Option::is_none))
             {
                 let path =
