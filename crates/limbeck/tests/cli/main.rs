@@ -1,0 +1,9 @@
+//! The program as its user meets it: commands on tiny models, in a folder of their own.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod errors;
+mod place;
+mod resume;
+mod runs;
