@@ -59,7 +59,12 @@ fn report_error(error: &anyhow::Error) {
             lines.push(text);
         }
     }
-    eprintln!("error: {}", lines.join("\n  caused by: "));
+    let kind = if exit_code(error) == INTERRUPTED {
+        ""
+    } else {
+        "error: "
+    };
+    eprintln!("{kind}{}", lines.join("\n  caused by: "));
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
