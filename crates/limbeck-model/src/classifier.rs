@@ -212,6 +212,12 @@ impl SentenceClassifier {
         &self.slots
     }
 
+    /// Whether it computes on the processor.
+    pub fn is_on_cpu(&self) -> bool {
+        let first = self.slots.first();
+        first.is_none_or(|slot| slot.parameter.value().device().is_cpu())
+    }
+
     /// Number of parameters in all, and without the embedding tables (and what reduces their width).
     pub fn parameter_count(&self) -> (usize, usize) {
         let is_embedding = |name: &str| {

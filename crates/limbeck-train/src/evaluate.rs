@@ -1,13 +1,15 @@
 //! Logits of a whole set, and what they score.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use limbeck_model::Needs;
 use limbeck_model::{SentenceClassifier, Target, batches_by_tokens};
-use limbeck_ops::Pass;
 use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
+use limbeck_ops::{Pass, serially};
 use limbeck_text::{Label, Metric};
+use rayon::prelude::*;
 
 use crate::TrainError;
 use crate::data::EncodedSet;
@@ -74,27 +76,41 @@ fn highest(row: &[f32]) -> u32 {
 }
 
 /// Logits of all examples; `progress` is told how many are done after each batch.
+///
+/// Batches are independent, so on the CPU each thread computes its own, which needs no waiting
+/// between the steps of one.
 pub fn predict(
     model: &SentenceClassifier,
     set: &EncodedSet,
-    mut progress: impl FnMut(usize),
+    progress: impl FnMut(usize) + Send,
 ) -> Result<Predictions, TrainError> {
     let outputs = model.target().outputs();
-    let mut logits = vec![0.0; set.len() * outputs];
-    let mut done = 0;
-    for rows in batches_by_tokens(&set.lengths(), TOKEN_BUDGET) {
-        let output = model.forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE)?;
+    let batches = batches_by_tokens(&set.lengths(), TOKEN_BUDGET);
+    let results = Mutex::new((vec![0.0; set.len() * outputs], 0, progress));
+    let one = |rows: &Vec<usize>| -> Result<(), TrainError> {
+        let output = model.forward(&set.batch(rows), Needs::NOTHING, &Pass::EVALUATE)?;
         let values = output
             .logits
             .to_device(&Device::Cpu)?
             .flatten_all()?
             .to_vec1::<f32>()?;
+        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        let (logits, done, progress) = &mut *results;
         for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
             logits[row * outputs..][..outputs].copy_from_slice(values);
         }
-        done += rows.len();
-        progress(done);
+        *done += rows.len();
+        progress(*done);
+        Ok(())
+    };
+    if model.is_on_cpu() && batches.len() >= rayon::current_num_threads() {
+        batches
+            .par_iter()
+            .try_for_each(|rows| serially(|| one(rows)))?;
+    } else {
+        batches.iter().try_for_each(one)?;
     }
+    let (logits, ..) = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Predictions { logits, outputs })
 }
 
@@ -114,7 +130,7 @@ pub fn evaluate(
     model: &SentenceClassifier,
     set: &EncodedSet,
     metrics: &[Metric],
-    progress: impl FnMut(usize),
+    progress: impl FnMut(usize) + Send,
 ) -> Result<Evaluation, TrainError> {
     let gold: Result<Vec<Label>, TrainError> = set
         .labels()

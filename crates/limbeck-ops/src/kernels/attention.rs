@@ -233,29 +233,38 @@ pub(crate) fn forward(
     );
     let areas = (0..sentences).map(|s| shape.heads * shape.queries(s).1 * shape.keys(s).1);
     let probabilities = split_sentences(probabilities, areas, 1);
-    contexts
-        .into_par_iter()
-        .zip(probabilities)
-        .enumerate()
-        .for_each(|(sentence, (context, probabilities))| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                simd(
-                    #[inline(always)]
-                    || {
-                        forward_sentence(
-                            sentence,
-                            context,
-                            probabilities,
-                            inputs,
-                            shape,
-                            bias,
-                            dropout,
-                            scratch,
-                        );
-                    },
-                );
-            });
+    let one = |(sentence, (context, probabilities)): (usize, (&mut [f32], &mut [f32]))| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            simd(
+                #[inline(always)]
+                || {
+                    forward_sentence(
+                        sentence,
+                        context,
+                        probabilities,
+                        inputs,
+                        shape,
+                        bias,
+                        dropout,
+                        scratch,
+                    );
+                },
+            );
         });
+    };
+    if super::gemm::threads() == 1 {
+        contexts
+            .into_iter()
+            .zip(probabilities)
+            .enumerate()
+            .for_each(one);
+    } else {
+        contexts
+            .into_par_iter()
+            .zip(probabilities)
+            .enumerate()
+            .for_each(one);
+    }
 }
 
 #[inline(always)]

@@ -19,11 +19,26 @@ thread_local! {
     static THREADS: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
+/// Threads that work started here may use.
+pub(crate) fn threads() -> usize {
+    THREADS.get().unwrap_or_else(rayon::current_num_threads)
+}
+
+/// Runs `work` on this thread alone: for callers that keep all threads busy with pieces of their own.
+///
+/// Numbers do not depend on it.
+pub fn serially<R>(work: impl FnOnce() -> R) -> R {
+    let before = THREADS.replace(Some(1));
+    let result = work();
+    THREADS.set(before);
+    result
+}
+
 /// Runs two independent pieces of work side by side, each with half of the threads.
 ///
 /// Two products on one core each need no barriers inside; numbers do not depend on it.
 pub(crate) fn both(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
-    let threads = rayon::current_num_threads();
+    let threads = threads();
     if threads == 1 {
         first();
         second();
@@ -176,7 +191,7 @@ fn block(
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
-    let threads = THREADS.get().unwrap_or_else(rayon::current_num_threads);
+    let threads = threads();
     let parallelism = if threads == 1 {
         Parallelism::None
     } else {

@@ -65,7 +65,7 @@ pub(crate) fn for_row_groups2<T: Send, U: Send>(
 }
 
 fn rows_per_group(len: usize, row_len: usize) -> usize {
-    let threads = rayon::current_num_threads();
+    let threads = gemm::threads();
     if threads == 1 || len < PARALLEL_THRESHOLD {
         return len / row_len;
     }
