@@ -8,6 +8,8 @@ mod atomic;
 mod data;
 mod error;
 mod example;
+mod language_model;
+pub mod lexicon;
 mod metric;
 mod predict;
 mod split;
@@ -21,6 +23,7 @@ pub use data::{
 };
 pub use error::TextError;
 pub use example::{Example, Label, Text};
+pub use language_model::{Filling, Gap, MaskedLm, SentenceEmbedder};
 pub use metric::{
     BootstrapConfig, ClassReport, ConfusionMatrix, Interval, Metric, accuracy, bootstrap_interval,
     f1_binary, f1_macro, f1_micro, glue_average, matthews, pearson, spearman, task_score,
