@@ -5,7 +5,10 @@
 //! environment or keeps state. Every error is a [`TextError`].
 
 mod atomic;
+pub mod constraint;
 mod data;
+pub mod edit;
+mod edit_space;
 mod error;
 mod example;
 mod language_model;
@@ -15,12 +18,14 @@ mod predict;
 mod split;
 mod submission;
 mod task;
+pub mod transform;
 
 pub use atomic::atomic_write;
 pub use data::{
     Column, Columns, DataSpec, Dataset, ExampleReader, Format, LabelRule, LabelSource, SkipReason,
     SkippedRow, read_examples, read_texts, text_lines,
 };
+pub use edit_space::EditSpace;
 pub use error::TextError;
 pub use example::{Example, Label, Text};
 pub use language_model::{Filling, Gap, MaskedLm, SentenceEmbedder};
