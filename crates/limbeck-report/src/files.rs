@@ -6,7 +6,7 @@ use fs_err as fs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{ReportError, Result, atomic_write};
+use crate::{ReportError, Result};
 
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const PROVENANCE: &str = "provenance.json";
@@ -14,6 +14,12 @@ pub(crate) const LOG: &str = "log.jsonl";
 pub(crate) const METRICS: &str = "metrics.json";
 pub(crate) const PREDICTIONS: &str = "predictions.tsv";
 pub(crate) const LOCK: &str = ".lock";
+
+/// Replaces the file at `path` by `contents`: a reader sees the old file or the new one, never a part.
+pub fn atomic_write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    limbeck_text::atomic_write(path, contents).map_err(ReportError::write(path))
+}
 
 pub(crate) fn config_text(folder: &Path, config: &impl Serialize) -> Result<String> {
     let path = folder.join(CONFIG);

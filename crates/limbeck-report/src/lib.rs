@@ -13,7 +13,6 @@ macro_rules! push {
     }};
 }
 
-mod atomic;
 mod chart;
 mod compare;
 mod error;
@@ -32,10 +31,10 @@ mod table;
 mod tensorboard;
 mod timestamp;
 
-pub use atomic::{AtomicFile, atomic_write};
 pub use chart::{Bar, BarChart, BarMark, Line, LineChart, LineStyle, smooth};
 pub use compare::{Comparison, Model};
 pub use error::{ReportError, Result};
+pub use files::atomic_write;
 pub use finished_run::FinishedRun;
 pub use hash::{Input, hash_input};
 pub use page::{Block, Chart, ConfusionMatrix, Page, Section, escape};

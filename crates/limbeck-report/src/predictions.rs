@@ -3,7 +3,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::{AtomicFile, ReportError, Result};
+use limbeck_text::AtomicFile;
+
+use crate::{ReportError, Result};
 
 /// One row of `predictions.tsv`.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +47,7 @@ impl PredictionWriter {
     /// Begins a file for a task with `labels`; it gets its name from [`finish`](Self::finish).
     pub fn create(path: impl AsRef<Path>, labels: &[String]) -> Result<Self> {
         let path = path.as_ref().to_owned();
-        let file = AtomicFile::create(&path)?;
+        let file = AtomicFile::create(&path).map_err(ReportError::write(&path))?;
         let mut writer = Self {
             file,
             path,
@@ -82,7 +84,7 @@ impl PredictionWriter {
 
     /// Brings the file to the disk under its name.
     pub fn finish(self) -> Result<()> {
-        self.file.commit()
+        self.file.commit().map_err(ReportError::write(&self.path))
     }
 
     fn write_line(&mut self, mut line: String) -> Result<()> {

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::atomic::PARTIAL;
 use crate::files::{CONFIG, LOCK, METRICS, PROVENANCE};
 use crate::{ReportError, Result};
+use limbeck_text::PARTIAL;
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

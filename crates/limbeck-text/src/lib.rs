@@ -20,7 +20,7 @@ mod submission;
 mod task;
 pub mod transform;
 
-pub use atomic::atomic_write;
+pub use atomic::{AtomicFile, PARTIAL, atomic_write};
 pub use data::{
     Column, Columns, DataSpec, Dataset, ExampleReader, Format, LabelRule, LabelSource, SkipReason,
     SkippedRow, read_examples, read_texts, text_lines,

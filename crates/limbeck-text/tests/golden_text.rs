@@ -1,4 +1,4 @@
-//! Words and edits against cases made by running `TextAttack`.
+//! Words and edits against cases made by running TextAttack.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod golden;

@@ -16,7 +16,7 @@ static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 /// The byte ranges of the words of `text`, in order.
 ///
 /// A word is a maximal run of letters, digits and `_ ' - * @` inside a run of non-space characters, without `' - _ * @` at its
-/// ends. Text with Chinese characters is cut into words by a dictionary first. The rule is `TextAttack` 0.3.11's.
+/// ends. Text with Chinese characters is cut into words by a dictionary first. The rule is TextAttack 0.3.11's.
 pub fn word_spans(text: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     let is_chinese = |c: char| ('\u{4E00}'..='\u{9FFF}').contains(&c);
