@@ -126,8 +126,8 @@ fn has_tiles() -> bool {
     found
 }
 
-/// Errors with tiles at most 1.25 times those without, largest and root mean square.
-fn check(title: &str, shapes: &[Sizes], numbers: fn(&mut Numbers, usize) -> Vec<f32>) {
+/// Errors with tiles at most `factor` times those without, largest and root mean square.
+fn check(title: &str, shapes: &[Sizes], numbers: fn(&mut Numbers, usize) -> Vec<f32>, factor: f64) {
     for arrangement in ARRANGEMENTS {
         for write in [Write::Replace, Write::Add] {
             let mut random = Numbers(17);
@@ -152,9 +152,9 @@ fn check(title: &str, shapes: &[Sizes], numbers: fn(&mut Numbers, usize) -> Vec<
                 vectors.root_mean_square()
             );
             eprintln!("{summary}");
-            assert!(tiles.largest <= 1.25 * vectors.largest, "{summary}");
+            assert!(tiles.largest <= factor * vectors.largest, "{summary}");
             assert!(
-                tiles.root_mean_square() <= 1.25 * vectors.root_mean_square(),
+                tiles.root_mean_square() <= factor * vectors.root_mean_square(),
                 "{summary}"
             );
         }
@@ -181,19 +181,23 @@ const TYPICAL: [Sizes; 8] = [
     (384, 384, 811),
 ];
 
+/// Found: largest errors of 1.6e-7 with tiles and 2.7e-7 without, root mean square 1.2e-8 and 2.4e-8.
 #[test]
 fn tiles_are_as_exact_as_single_precision() {
     if has_tiles() {
-        check("odd shapes", &odd_shapes(), Numbers::many);
-        check("typical shapes", &TYPICAL, Numbers::many);
+        check("odd shapes", &odd_shapes(), Numbers::many, 1.0);
+        check("typical shapes", &TYPICAL, Numbers::many, 1.0);
     }
 }
 
+/// Where a few terms make the sum, a chain rounds at its full size a few times only, tiles up to six
+/// times for each depth of 32: largest errors of 4.9e-7 and 4.1e-7, root mean square 7.0e-8 and
+/// 5.8e-8.
 #[test]
-fn tiles_are_as_exact_over_a_wide_range() {
+fn tiles_are_nearly_as_exact_over_a_wide_range() {
     if has_tiles() {
-        check("odd shapes, wide range", &odd_shapes(), Numbers::wide);
-        check("typical shapes, wide range", &TYPICAL, Numbers::wide);
+        check("odd shapes, wide range", &odd_shapes(), Numbers::wide, 2.0);
+        check("typical shapes, wide range", &TYPICAL, Numbers::wide, 2.0);
     }
 }
 
