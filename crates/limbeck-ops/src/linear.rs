@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor};
 
 use crate::access::{slice, with_data, with_parameters};
-use crate::kernels::gemm::{Write, matmul_nn, matmul_nt, matmul_tn};
-use crate::kernels::reduce::{add_column_sums, fill_rows};
+use crate::kernels::gemm::{Start, Write, matmul_nn, matmul_nt, matmul_tn};
+use crate::kernels::reduce::add_column_sums;
 use crate::parameter::{Parameter, is_fused};
 use crate::pass::{Learning, Pass};
 use crate::plain;
@@ -107,13 +107,8 @@ pub(crate) fn forward(
     bias: Option<&[f32]>,
     (rows, outputs, inputs): (usize, usize, usize),
 ) {
-    match bias {
-        Some(bias) => {
-            fill_rows(y, bias);
-            matmul_nt(y, x, weight, (rows, outputs, inputs), Write::Add);
-        }
-        None => matmul_nt(y, x, weight, (rows, outputs, inputs), Write::Replace),
-    }
+    let start = bias.map_or(Start::Zero, Start::Row);
+    matmul_nt(y, x, weight, (rows, outputs, inputs), start);
 }
 
 /// Adds `gradientᵀ · x` to a weight's gradient.

@@ -12,7 +12,8 @@ use crate::Starts;
 use crate::access::{slice, with_data, with_parameters};
 use crate::anchor;
 use crate::buffer::Buffer;
-use crate::kernels::gemm::{Write, matmul_nn};
+use crate::kernels::gemm::{Right, Start, Write, matmul_nn};
+use crate::kernels::lines::Lines;
 use crate::kernels::lstm as kernel;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
 use crate::parameter::{Parameter, is_fused};
@@ -223,17 +224,16 @@ impl Lstm {
                 // Transposed once, the product needs no repacking at every step.
                 let mut transposed = Buffer::take(4 * hidden * hidden);
                 kernel::transpose(&mut transposed, recurrent_weight, hidden);
+                let recurrent = Right::new(
+                    Lines::columns(&transposed, 4 * hidden),
+                    (4 * hidden, hidden),
+                );
                 for step in 0..self.steps.count() {
                     let (start, count) = self.steps.at(step);
                     let gates = &mut gates[start * 4 * hidden..][..count * 4 * hidden];
                     if step > 0 {
-                        matmul_nn(
-                            gates,
-                            &running[..count * hidden],
-                            &transposed,
-                            (count, 4 * hidden, hidden),
-                            Write::Add,
-                        );
+                        let running = Lines::rows(&running[..count * hidden], hidden);
+                        recurrent.multiply(gates, running, count, Start::Old);
                     }
                     let (before, states) = states.split_at_mut(start * 2 * hidden);
                     let states = &mut states[..count * 2 * hidden];
@@ -284,6 +284,10 @@ impl Lstm {
                 &self.parameters.recurrent_weight,
             ],
             |[input_weight, recurrent_weight]| {
+                let recurrent = Right::new(
+                    Lines::columns(recurrent_weight, hidden),
+                    (hidden, 4 * hidden),
+                );
                 for step in (0..self.steps.count()).rev() {
                     let (start, count) = self.steps.at(step);
                     let gates = &mut gate_gradient[start * 4 * hidden..][..count * 4 * hidden];
@@ -297,13 +301,9 @@ impl Lstm {
                     kernel::backward(gates, &mut cell_gradient[..count * hidden], forward, hidden);
                     if step > 0 {
                         let (start, _) = self.steps.at(step - 1);
-                        matmul_nn(
-                            &mut before[start * hidden..][..count * hidden],
-                            gates,
-                            recurrent_weight,
-                            (count, hidden, 4 * hidden),
-                            Write::Add,
-                        );
+                        let before = &mut before[start * hidden..][..count * hidden];
+                        let gates = Lines::rows(gates, 4 * hidden);
+                        recurrent.multiply(before, gates, count, Start::Old);
                     }
                 }
                 matmul_nn(

@@ -69,7 +69,10 @@ fn main() {
     let arguments = arguments();
     limbeck_ops::start_threads(arguments.threads).expect("first pool");
     let rate = match arguments.work.as_str() {
-        "gemm" => gemm_rate(),
+        "gemm" => {
+            product_rates();
+            gemm_rate()
+        }
         "predict" => predict_rate(&arguments),
         "train" => train_rate(&arguments, false),
         "kd" => train_rate(&arguments, true),
@@ -232,7 +235,98 @@ fn train_rate(arguments: &Arguments, with_teacher: bool) -> f64 {
     clock.sentences as f64 / clock.elapsed.as_secs_f64()
 }
 
-/// The matrix products alone: 1024 x 1024 x 1024 in single precision, in GFLOP/s.
+/// Sizes of a linear layer's product: rows, outputs, inputs.
+const PRODUCTS: [(usize, usize, usize); 10] = [
+    (32, 384, 384),
+    (32, 1536, 384),
+    (200, 1152, 384),
+    (800, 1152, 384),
+    (800, 384, 384),
+    (800, 1536, 384),
+    (800, 384, 1536),
+    (2500, 1152, 384),
+    (2500, 384, 1536),
+    (800, 3072, 768),
+];
+
+/// Prints a line of JSON for each of [`PRODUCTS`]: GFLOP/s with matrix tiles, where there are any,
+/// and without, on one thread and on all, and the errors relative to the sums of magnitudes.
+#[expect(clippy::print_stdout, reason = "its result")]
+fn product_rates() {
+    for sizes @ (m, n, k) in PRODUCTS {
+        let numbers = |count: usize, seed: u32| -> Vec<f32> {
+            let next =
+                |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+            std::iter::successors(Some(seed), next)
+                .map(|state| (state >> 8) as f32 / (1 << 23) as f32 - 1.0)
+                .skip(1)
+                .take(count)
+                .collect()
+        };
+        let (x, w, mut y) = (numbers(m * k, 1), numbers(n * k, 2), vec![0f32; m * n]);
+        let mut found = Vec::new();
+        for tiles in [true, false] {
+            let mut product = || {
+                let mut product = || limbeck_ops::matrix_product(&mut y, &x, &w, sizes);
+                if tiles {
+                    product();
+                } else {
+                    limbeck_ops::without_tiles(product);
+                }
+            };
+            let one = best_rate(sizes, || limbeck_ops::serially(&mut product));
+            let all = best_rate(sizes, &mut product);
+            let (largest, mean) = product_errors(&y, &x, &w, sizes);
+            found.push(serde_json::json!({
+                "one_thread": one.round(), "all_threads": all.round(),
+                "largest_error": largest, "rms_error": mean,
+            }));
+        }
+        println!(
+            "{}",
+            serde_json::json!({
+                "product": [m, n, k],
+                "tiles": limbeck_ops::has_tiles().then(|| found[0].clone()),
+                "vectors": found[1],
+            })
+        );
+    }
+}
+
+/// The best GFLOP/s of some repetitions: others may be using the machine.
+fn best_rate((m, n, k): (usize, usize, usize), mut product: impl FnMut()) -> f64 {
+    let begun = Instant::now();
+    let mut best = Duration::MAX;
+    while begun.elapsed() < Duration::from_millis(200) {
+        let started = Instant::now();
+        product();
+        best = best.min(started.elapsed());
+    }
+    2.0 * (m * n * k) as f64 / best.as_secs_f64() / 1e9
+}
+
+/// Largest and root mean square error of some rows, against double precision.
+fn product_errors(y: &[f32], x: &[f32], w: &[f32], (m, n, k): (usize, usize, usize)) -> (f64, f64) {
+    let errors: Vec<f64> = (0..m)
+        .step_by(m.div_ceil(16))
+        .flat_map(|row| (0..n).map(move |column| (row, column)))
+        .map(|(row, column)| {
+            let pairs = x[row * k..][..k].iter().zip(&w[column * k..][..k]);
+            let (sum, magnitude) = pairs.fold((0.0, 0.0), |(sum, magnitude), (&a, &b)| {
+                let product = f64::from(a) * f64::from(b);
+                (sum + product, magnitude + product.abs())
+            });
+            (f64::from(y[row * n + column]) - sum).abs() / magnitude
+        })
+        .collect();
+    let squares: f64 = errors.iter().map(|error| error * error).sum();
+    (
+        errors.iter().copied().fold(0.0, f64::max),
+        (squares / errors.len() as f64).sqrt(),
+    )
+}
+
+/// `gemm`'s own peak: 1024 x 1024 x 1024 in single precision, in GFLOP/s.
 #[expect(unsafe_code, reason = "the library's own interface is raw")]
 fn gemm_rate() -> f64 {
     const N: usize = 1024;

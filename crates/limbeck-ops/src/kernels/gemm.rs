@@ -1,5 +1,8 @@
 //! Matrix products whose rows do not depend on how many rows there are.
 //!
+//! Where the processor has matrix tiles, products of some size go to [`amx`]; which ones is decided
+//! by the right operand's shape alone. All others go to `gemm`.
+//!
 //! `gemm` adds along the inner dimension in blocks whose size depends on the shape, and switches to
 //! other kernels for single rows and tiny outputs. Cutting the inner dimension at [`DEPTH`]
 //! ourselves and computing the small cases in the same order makes every output element the same
@@ -9,95 +12,140 @@ use std::cell::Cell;
 
 use gemm::Parallelism;
 
-use super::simd;
+use super::lines::Lines;
+use super::reduce::fill_rows;
+use super::{amx, simd};
 
 /// Inner block length; `gemm` never cuts a block of this length further.
 const DEPTH: usize = 512;
 
+/// How products started on this thread are computed.
+#[derive(Clone, Copy)]
+struct Scope {
+    /// Threads they may use, if not all.
+    threads: Option<usize>,
+    tiles: Tiles,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tiles {
+    Allowed,
+    Avoided,
+}
+
 thread_local! {
-    /// Threads for products started here, while [`both`] shares them out.
-    static THREADS: Cell<Option<usize>> = const { Cell::new(None) };
+    static SCOPE: Cell<Scope> = const {
+        Cell::new(Scope { threads: None, tiles: Tiles::Allowed })
+    };
+}
+
+impl Scope {
+    fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        let before = SCOPE.replace(self);
+        let result = work();
+        SCOPE.set(before);
+        result
+    }
 }
 
 /// Threads that work started here may use.
 pub(crate) fn threads() -> usize {
-    THREADS.get().unwrap_or_else(rayon::current_num_threads)
+    SCOPE
+        .get()
+        .threads
+        .unwrap_or_else(rayon::current_num_threads)
 }
 
 /// Runs `work` on this thread alone: for callers that keep all threads busy with pieces of their own.
 ///
 /// Numbers do not depend on it.
 pub fn serially<R>(work: impl FnOnce() -> R) -> R {
-    let before = THREADS.replace(Some(1));
-    let result = work();
-    THREADS.set(before);
-    result
+    let scope = SCOPE.get();
+    Scope {
+        threads: Some(1),
+        ..scope
+    }
+    .run(work)
+}
+
+/// Runs `work`, in which this thread's products do without matrix tiles (AMX), as they do on a
+/// processor that has none: other roundings, the same accuracy.
+pub fn without_tiles<R>(work: impl FnOnce() -> R) -> R {
+    let scope = SCOPE.get();
+    Scope {
+        tiles: Tiles::Avoided,
+        ..scope
+    }
+    .run(work)
+}
+
+/// Whether products use matrix tiles (AMX) on this processor.
+pub fn has_tiles() -> bool {
+    amx::Amx::detect().is_some()
 }
 
 /// Runs two independent pieces of work side by side, each with half of the threads.
 ///
 /// Two products on one core each need no barriers inside; numbers do not depend on it.
 pub(crate) fn both(first: impl FnOnce() + Send, second: impl FnOnce() + Send) {
-    let threads = threads();
+    let (scope, threads) = (SCOPE.get(), threads());
     if threads == 1 {
         first();
         second();
         return;
     }
-    let limited = |threads: usize, work: &mut dyn FnMut()| {
-        let before = THREADS.replace(Some(threads));
-        work();
-        THREADS.set(before);
+    let with = |threads| Scope {
+        threads: Some(threads),
+        ..scope
     };
-    let (mut first, mut second) = (Some(first), Some(second));
     rayon::join(
-        || {
-            limited(threads / 2, &mut || {
-                first.take().into_iter().for_each(|work| work());
-            });
-        },
-        || {
-            limited(threads - threads / 2, &mut || {
-                second.take().into_iter().for_each(|work| work());
-            });
-        },
+        || with(threads / 2).run(first),
+        || with(threads - threads / 2).run(second),
     );
 }
 
-/// A read-only matrix view: `data[row * row_stride + column * column_stride]`.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    data: &'a [f32],
-    row_stride: usize,
-    column_stride: usize,
-}
-
 /// What happens to the output's old contents.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
     Replace,
     Add,
 }
 
-/// `y[m,n] = x[m,k] · w[n,k]ᵀ`: a linear layer forward.
+/// What the sums are added to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Start<'a> {
+    Zero,
+    /// The output's old contents.
+    Old,
+    /// The same row for every row of the output.
+    Row(&'a [f32]),
+}
+
+impl From<Write> for Start<'_> {
+    fn from(write: Write) -> Self {
+        match write {
+            Write::Replace => Start::Zero,
+            Write::Add => Start::Old,
+        }
+    }
+}
+
+/// `y[m,n] = x[m,k] · w[n,k]ᵀ`: the product behind a linear layer, on slices.
+///
+/// Panics unless `y` has `m * n` elements, and `x` and `w` at least `m * k` and `n * k`.
+pub fn matrix_product(y: &mut [f32], x: &[f32], w: &[f32], sizes: (usize, usize, usize)) {
+    matmul_nt(y, x, w, sizes, Start::Zero);
+}
+
+/// `y[m,n] = x[m,k] · w[n,k]ᵀ`: a linear layer forward, from its bias on.
 pub(crate) fn matmul_nt(
     y: &mut [f32],
     x: &[f32],
     w: &[f32],
     (m, n, k): (usize, usize, usize),
-    write: Write,
+    start: Start<'_>,
 ) {
-    let lhs = View {
-        data: x,
-        row_stride: k,
-        column_stride: 1,
-    };
-    let rhs = View {
-        data: w,
-        row_stride: 1,
-        column_stride: k,
-    };
-    product(y, lhs, rhs, (m, n, k), write);
+    Right::new(Lines::rows(w, k), (n, k)).multiply(y, Lines::rows(x, k), m, start);
 }
 
 /// `y[m,n] = a[m,k] · b[k,n]`: a linear layer's input gradient.
@@ -108,17 +156,7 @@ pub(crate) fn matmul_nn(
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
-    let lhs = View {
-        data: a,
-        row_stride: k,
-        column_stride: 1,
-    };
-    let rhs = View {
-        data: b,
-        row_stride: n,
-        column_stride: 1,
-    };
-    product(y, lhs, rhs, (m, n, k), write);
+    Right::new(Lines::columns(b, n), (n, k)).multiply(y, Lines::rows(a, k), m, write.into());
 }
 
 /// `y[m,n] = a[k,m]ᵀ · b[k,n]`: a linear layer's weight gradient.
@@ -129,48 +167,73 @@ pub(crate) fn matmul_tn(
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
-    let lhs = View {
-        data: a,
-        row_stride: 1,
-        column_stride: m,
-    };
-    let rhs = View {
-        data: b,
-        row_stride: n,
-        column_stride: 1,
-    };
-    product(y, lhs, rhs, (m, n, k), write);
+    Right::new(Lines::columns(b, n), (n, k)).multiply(y, Lines::columns(a, m), m, write.into());
 }
 
+/// The right operand of one product or several, prepared once.
+pub(crate) struct Right<'a> {
+    operand: Lines<'a>,
+    packed: Option<amx::Right>,
+    lines: usize,
+    depth: usize,
+}
+
+impl<'a> Right<'a> {
+    /// `lines` lines of `depth`: what becomes the output's columns.
+    pub(crate) fn new(operand: Lines<'a>, (lines, depth): (usize, usize)) -> Self {
+        assert!(
+            operand.data.len() >= lines * depth,
+            "{lines} lines of {depth}"
+        );
+        let amx = (SCOPE.get().tiles == Tiles::Allowed && amx::pays(lines, depth))
+            .then(amx::Amx::detect)
+            .flatten();
+        Self {
+            operand,
+            packed: amx.map(|amx| amx::Right::pack(amx, operand, (lines, depth), threads())),
+            lines,
+            depth,
+        }
+    }
+
+    /// `y[m, lines]`: the dot products of `m` left lines with these.
+    pub(crate) fn multiply(&self, y: &mut [f32], left: Lines<'_>, m: usize, start: Start<'_>) {
+        let (n, k) = (self.lines, self.depth);
+        assert_eq!(y.len(), m * n, "output of {m} x {n}");
+        assert!(left.data.len() >= m * k, "left operand of {m} x {k}");
+        if m == 0 || n == 0 {
+            return;
+        }
+        match &self.packed {
+            Some(packed) => packed.multiply(y, left, m, start, threads()),
+            None => product(y, left, self.operand, (m, n, k), start),
+        }
+    }
+}
+
+/// Without tiles.
 fn product(
     y: &mut [f32],
-    lhs: View<'_>,
-    rhs: View<'_>,
+    lhs: Lines<'_>,
+    rhs: Lines<'_>,
     (m, n, k): (usize, usize, usize),
-    write: Write,
+    start: Start<'_>,
 ) {
-    assert_eq!(y.len(), m * n, "output of {m} x {n}");
-    if m == 0 || n == 0 {
-        return;
-    }
-    assert!(
-        lhs.data.len() >= m * k && rhs.data.len() >= k * n,
-        "operands of {m} x {n} x {k}"
-    );
-    if write == Write::Replace && k == 0 {
-        y.fill(0.0);
-    }
-    let mut write = write;
+    let mut write = match start {
+        Start::Row(row) => {
+            fill_rows(y, row);
+            Write::Add
+        }
+        Start::Zero if k == 0 => {
+            y.fill(0.0);
+            return;
+        }
+        Start::Zero => Write::Replace,
+        Start::Old => Write::Add,
+    };
     for start in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - start);
-        let lhs = View {
-            data: &lhs.data[start * lhs.column_stride..],
-            ..lhs
-        };
-        let rhs = View {
-            data: &rhs.data[start * rhs.row_stride..],
-            ..rhs
-        };
+        let (lhs, rhs) = (lhs.from_depth(start), rhs.from_depth(start));
         if m == 1 || n == 1 || m * n <= 256 || depth <= 2 {
             chain(y, lhs, rhs, (m, n, depth), write);
         } else {
@@ -182,12 +245,12 @@ fn product(
 
 #[expect(
     unsafe_code,
-    reason = "gemm takes raw pointers; `product` has checked every extent"
+    reason = "gemm takes raw pointers; `Right` has checked every extent"
 )]
 fn block(
     y: &mut [f32],
-    lhs: View<'_>,
-    rhs: View<'_>,
+    lhs: Lines<'_>,
+    rhs: Lines<'_>,
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
@@ -197,7 +260,7 @@ fn block(
     } else {
         Parallelism::Rayon(threads)
     };
-    // SAFETY: the largest offsets read and written are within the slices, asserted by `product`.
+    // SAFETY: the largest offsets read and written are within the slices, asserted by `Right`.
     unsafe {
         gemm::gemm(
             m,
@@ -208,11 +271,11 @@ fn block(
             n as isize,
             write == Write::Add,
             lhs.data.as_ptr(),
-            lhs.column_stride as isize,
-            lhs.row_stride as isize,
+            lhs.depth_stride as isize,
+            lhs.line_stride as isize,
             rhs.data.as_ptr(),
-            rhs.column_stride as isize,
-            rhs.row_stride as isize,
+            rhs.line_stride as isize,
+            rhs.depth_stride as isize,
             1.0,
             1.0,
             false,
@@ -226,8 +289,8 @@ fn block(
 /// The same chain of multiply-adds as `gemm`'s kernels, for outputs too small for them.
 fn chain(
     y: &mut [f32],
-    lhs: View<'_>,
-    rhs: View<'_>,
+    lhs: Lines<'_>,
+    rhs: Lines<'_>,
     (m, n, k): (usize, usize, usize),
     write: Write,
 ) {
@@ -235,8 +298,8 @@ fn chain(
         #[inline(always)]
         || {
             for (row, y) in y.chunks_exact_mut(n).take(m).enumerate() {
-                let a = |depth: usize| lhs.data[row * lhs.row_stride + depth * lhs.column_stride];
-                if rhs.column_stride == 1 {
+                let a = |depth: usize| lhs.data[row * lhs.line_stride + depth * lhs.depth_stride];
+                if rhs.line_stride == 1 {
                     chain_row::<64>(y, &a, rhs, k, write);
                 } else {
                     chain_row::<8>(y, &a, rhs, k, write);
@@ -251,23 +314,23 @@ fn chain(
 fn chain_row<const WIDTH: usize>(
     y: &mut [f32],
     a: &impl Fn(usize) -> f32,
-    rhs: View<'_>,
+    rhs: Lines<'_>,
     k: usize,
     write: Write,
 ) {
     for (index, out) in y.chunks_mut(WIDTH).enumerate() {
-        let first = index * WIDTH * rhs.column_stride;
+        let first = index * WIDTH * rhs.line_stride;
         let mut sums = [0f32; WIDTH];
         for depth in 0..k {
             let a = a(depth);
-            let b = &rhs.data[depth * rhs.row_stride + first..];
-            if rhs.column_stride == 1 && out.len() == WIDTH {
+            let b = &rhs.data[depth * rhs.depth_stride + first..];
+            if rhs.line_stride == 1 && out.len() == WIDTH {
                 for (sum, &b) in sums.iter_mut().zip(&b[..WIDTH]) {
                     *sum = a.mul_add(b, *sum);
                 }
             } else {
                 for (column, sum) in sums[..out.len()].iter_mut().enumerate() {
-                    *sum = a.mul_add(b[column * rhs.column_stride], *sum);
+                    *sum = a.mul_add(b[column * rhs.line_stride], *sum);
                 }
             }
         }
@@ -315,6 +378,20 @@ mod tests {
         y
     }
 
+    #[test]
+    fn a_bias_is_the_start_of_every_row() {
+        in_both_ways(|| {
+            let (m, n, k) = (37, 75, 600);
+            let (x, w, bias) = (numbers(m * k, 1), numbers(n * k, 2), numbers(n, 8));
+            let mut filled = vec![0.0; m * n];
+            fill_rows(&mut filled, &bias);
+            matmul_nt(&mut filled, &x, &w, (m, n, k), Start::Old);
+            let mut y = vec![f32::NAN; m * n];
+            matmul_nt(&mut y, &x, &w, (m, n, k), Start::Row(&bias));
+            assert_eq!(y, filled);
+        });
+    }
+
     fn check(m: usize, n: usize, k: usize) {
         let (x, w) = (numbers(m * k, 1), numbers(n * k, 2));
         let mut y = vec![0.0; m * n];
@@ -326,7 +403,7 @@ mod tests {
                 );
             }
         };
-        matmul_nt(&mut y, &x, &w, (m, n, k), Write::Replace);
+        matmul_nt(&mut y, &x, &w, (m, n, k), Start::Zero);
         close(
             &y,
             &reference(m, n, k, |r, d| x[r * k + d], |d, c| w[c * k + d]),
@@ -343,8 +420,18 @@ mod tests {
         );
     }
 
+    /// With tiles, where there are any, and without.
+    fn in_both_ways(work: impl Fn()) {
+        work();
+        without_tiles(work);
+    }
+
     #[test]
     fn products_match_a_double_precision_sum() {
+        in_both_ways(check_products);
+    }
+
+    fn check_products() {
         for (m, n, k) in [
             (1, 1, 1),
             (1, 9, 3),
@@ -360,6 +447,10 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_the_number_of_rows() {
+        in_both_ways(check_rows);
+    }
+
+    fn check_rows() {
         for (n, k) in [
             (2, 384),
             (13, 40),
@@ -372,10 +463,10 @@ mod tests {
         ] {
             let (x, w) = (numbers(70 * k, 3), numbers(n * k, 4));
             let mut all = vec![0.0; 70 * n];
-            matmul_nt(&mut all, &x, &w, (70, n, k), Write::Replace);
+            matmul_nt(&mut all, &x, &w, (70, n, k), Start::Zero);
             for m in [1, 2, 3, 4, 7, 16, 33, 64, 69] {
                 let mut some = vec![0.0; m * n];
-                matmul_nt(&mut some, &x, &w, (m, n, k), Write::Replace);
+                matmul_nt(&mut some, &x, &w, (m, n, k), Start::Zero);
                 assert_eq!(some, all[..m * n], "{m} of 70 rows, {n} x {k}");
             }
             let mut all = vec![0.5; 70 * k];
@@ -391,7 +482,18 @@ mod tests {
 
     #[test]
     fn products_do_not_depend_on_the_number_of_threads() {
-        let (m, n, k) = (150, 190, 700);
+        for sizes in [
+            (150, 190, 700),
+            (20, 1030, 512),
+            (1000, 70, 64),
+            (33, 33, 3000),
+        ] {
+            check_threads(sizes, false);
+            check_threads(sizes, true);
+        }
+    }
+
+    fn check_threads((m, n, k): (usize, usize, usize), avoid_tiles: bool) {
         let (x, w) = (numbers(m * k, 6), numbers(n * k, 7));
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new()
@@ -399,7 +501,14 @@ mod tests {
                 .build()
                 .unwrap();
             let mut y = vec![0.0; m * n];
-            pool.install(|| matmul_nt(&mut y, &x, &w, (m, n, k), Write::Replace));
+            let mut product = || matmul_nt(&mut y, &x, &w, (m, n, k), Start::Zero);
+            pool.install(|| {
+                if avoid_tiles {
+                    without_tiles(&mut product);
+                } else {
+                    product();
+                }
+            });
             y
         };
         let one = run(1);

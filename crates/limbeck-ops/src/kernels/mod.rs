@@ -4,8 +4,14 @@
 //! number of threads, and a sentence's result does not depend on its neighbours in the batch.
 
 pub(crate) mod activation;
+#[cfg_attr(
+    not(all(target_arch = "x86_64", target_os = "linux")),
+    path = "amx/absent.rs"
+)]
+mod amx;
 pub(crate) mod attention;
 pub(crate) mod gemm;
+pub(crate) mod lines;
 pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod reduce;
