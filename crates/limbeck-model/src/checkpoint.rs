@@ -41,7 +41,11 @@ impl Weights {
             });
         }
         for shard in shards(&index)? {
-            read_file(&folder.join(shard), &mut tensors)?;
+            let path = folder.join(shard);
+            if !path.exists() {
+                return Err(ModelError::MissingShard { path });
+            }
+            read_file(&path, &mut tensors)?;
         }
         Ok(Self {
             path: index,

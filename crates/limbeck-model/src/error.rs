@@ -188,6 +188,13 @@ pub enum ModelError {
         folder: PathBuf,
     },
 
+    /// A part of the weights that the index lists.
+    #[error("{}: no such file, but `model.safetensors.index.json` lists it; fetch the whole model again", .path.display())]
+    MissingShard {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A weights file that is cut short or damaged.
     #[error("{}: damaged or truncated safetensors file of {bytes} bytes: {source}; fetch it again", .path.display())]
     Corrupt {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod errors;
+mod files;
 mod place;
 mod resume;
 mod runs;
