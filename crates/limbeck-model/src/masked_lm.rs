@@ -14,6 +14,7 @@ use crate::config::TransformerConfig;
 use crate::encoder::{Input, Last, Needs, Transformer};
 use crate::head::{MaskedLmHead, MaskedLmNames};
 use crate::seed::generator;
+use crate::tokenizer::Encoding;
 
 /// A masked language model (`BertForMaskedLM` and its relatives): an encoder, and a head whose vocabulary
 /// matrix is the encoder's word embeddings.
@@ -182,6 +183,46 @@ impl MaskedLanguageModel {
         };
         let rows = Tensor::new(rows, x.device())?;
         self.head.logits(&x.index_select(&rows, 0)?, pass)
+    }
+
+    /// Vocabulary logits at one place of each sentence, without gradients, `[B, V]`.
+    ///
+    /// Attention knows the order of tokens by their position numbers alone, so the asked token can be laid
+    /// first in its sentence with its number kept; the last layer is then computed for it only. MPNet also
+    /// looks at distances between rows, so there all rows are computed.
+    pub fn logits_at(&self, sentences: &[(&Encoding, usize)]) -> Result<Tensor, ModelError> {
+        let pass = &Pass::EVALUATE;
+        if self.config().relative_buckets > 0 {
+            let batch = Batch::new(sentences.iter().map(|(encoding, _)| (0, *encoding)));
+            let first = batch.starts.first_rows().iter();
+            let rows: Vec<u32> = first
+                .zip(sentences)
+                .map(|(first, (_, place))| first + *place as u32)
+                .collect();
+            return self.logits(&batch, Input::Ids, &rows, pass);
+        }
+        let swapped: Vec<Encoding> = sentences
+            .iter()
+            .map(|&(encoding, place)| {
+                let mut encoding = encoding.clone();
+                encoding.ids.swap(0, place);
+                encoding.segments.swap(0, place);
+                encoding
+            })
+            .collect();
+        let mut batch = Batch::new(swapped.iter().map(|encoding| (0, encoding)));
+        let mut places = batch.places.to_vec();
+        for (&first, &(_, place)) in batch.starts.first_rows().iter().zip(sentences) {
+            places.swap(first as usize, first as usize + place);
+        }
+        batch.places = places.into();
+        let encoded =
+            self.encoder
+                .encode(&batch, Input::Ids, Needs::NOTHING, Queries::First, pass)?;
+        let Last::First(x) = encoded.last else {
+            unreachable!("the first rows were asked for")
+        };
+        self.head.logits(&x, pass)
     }
 
     /// The checkpoint's tensors by name.

@@ -59,13 +59,9 @@ impl SentenceEncoder {
             Pooling::Mean => Queries::All,
             Pooling::First => Queries::First,
         };
-        let encoded = self.encoder.encode(
-            batch,
-            Input::Ids,
-            Needs::NOTHING,
-            queries,
-            &Pass::EVALUATE,
-        )?;
+        let encoded =
+            self.encoder
+                .encode(batch, Input::Ids, Needs::NOTHING, queries, &Pass::EVALUATE)?;
         match (encoded.last, self.pooling) {
             (Last::First(x), _) => Ok(x),
             (Last::All(x), Pooling::Mean) => Ok(mean_pool(&x, &batch.starts)?),
