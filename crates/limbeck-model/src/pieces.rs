@@ -9,7 +9,8 @@ use crate::tokenizer::TextTokenizer;
 /// `WordPiece` marks the pieces that continue a word by `##`, byte-level pairs those that begin one by `Ġ`.
 #[derive(Debug, Clone)]
 pub struct Pieces {
-    pieces: Vec<Piece>,
+    /// By id; `None` where no token has the id.
+    pieces: Vec<Option<Piece>>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,8 +31,11 @@ impl Pieces {
         let is_byte_level = vocabulary.iter().any(|token| token.starts_with(WORD_BEGIN));
         let bytes = byte_characters();
         let piece = |(id, token): (usize, String)| {
+            if token.is_empty() {
+                return None;
+            }
             let special = special.binary_search(&(id as u32)).is_ok();
-            let (text, continues) = if special || token.is_empty() {
+            let (text, continues) = if special {
                 (token, false)
             } else if is_byte_level {
                 let begins = token.starts_with(WORD_BEGIN);
@@ -44,11 +48,11 @@ impl Pieces {
                     _ => (token, false),
                 }
             };
-            Piece {
+            Some(Piece {
                 text,
                 continues,
                 special,
-            }
+            })
         };
         Self {
             pieces: vocabulary.into_iter().enumerate().map(piece).collect(),
@@ -65,33 +69,29 @@ impl Pieces {
         self.pieces.is_empty()
     }
 
-    /// The token's text; empty for an id that no token has.
-    pub fn text(&self, id: u32) -> &str {
-        self.pieces
-            .get(id as usize)
-            .map_or("", |piece| piece.text.as_str())
+    /// The token's text, or `None` for an id that no token has.
+    pub fn text(&self, id: u32) -> Option<&str> {
+        self.get(id).map(|piece| piece.text.as_str())
     }
 
     /// Whether the vocabulary marks the token as the continuation of a word.
     pub fn continues(&self, id: u32) -> bool {
-        self.pieces
-            .get(id as usize)
-            .is_some_and(|piece| piece.continues)
+        self.get(id).is_some_and(|piece| piece.continues)
     }
 
     /// Whether no text is meant to contain the token.
     pub fn is_special(&self, id: u32) -> bool {
-        self.pieces
-            .get(id as usize)
-            .is_none_or(|piece| piece.special)
+        self.get(id).is_none_or(|piece| piece.special)
+    }
+
+    fn get(&self, id: u32) -> Option<&Piece> {
+        self.pieces.get(id as usize)?.as_ref()
     }
 
     /// Ids that texts are made of, in order.
     pub fn ordinary_ids(&self) -> Vec<u32> {
-        let ids = self.pieces.iter().zip(0..);
-        ids.filter(|(piece, _)| !piece.special && !piece.text.is_empty())
-            .map(|(_, id)| id)
-            .collect()
+        let ids = 0..self.pieces.len() as u32;
+        ids.filter(|&id| !self.is_special(id)).collect()
     }
 }
 
@@ -145,7 +145,11 @@ mod tests {
         };
         let row = |token| {
             let id = id(token);
-            (pieces.text(id), pieces.continues(id), pieces.is_special(id))
+            (
+                pieces.text(id).unwrap(),
+                pieces.continues(id),
+                pieces.is_special(id),
+            )
         };
         assert_eq!(row("##watch"), ("watch", true, false));
         assert_eq!(row("film"), ("film", false, false));
@@ -163,7 +167,7 @@ mod tests {
         assert_eq!(decode_bytes("Ã", &bytes), "\u{fffd}");
         let pieces = open("tiny-roberta");
         let movie = (0..pieces.len() as u32)
-            .find(|&id| pieces.text(id) == "movie")
+            .find(|&id| pieces.text(id) == Some("movie"))
             .unwrap();
         assert!(!pieces.continues(movie));
     }

@@ -70,7 +70,7 @@ impl MaskedLmFiller {
                 expected: format!("more than the {special} special tokens around a pair"),
             });
         }
-        let text = pieces.text(id).to_owned();
+        let text = pieces.text(id).unwrap_or_default().to_owned();
         Ok(Self {
             model,
             tokenizer,
@@ -181,12 +181,15 @@ impl MaskedLmFiller {
                 if found.len() == count {
                     break;
                 }
+                let Some(token) = self.pieces.text(id) else {
+                    continue;
+                };
                 let filling = Filling {
-                    token: self.pieces.text(id).to_owned(),
+                    token: token.to_owned(),
                     continues: self.pieces.continues(id),
                     probability: probabilities[id as usize],
                 };
-                if !filling.token.is_empty() && accept(&filling) {
+                if accept(&filling) {
                     found.push(filling);
                 }
             }

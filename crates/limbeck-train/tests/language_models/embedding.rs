@@ -98,8 +98,8 @@ fn what_is_not_supported_is_refused() {
         let message = open(folder.path(), 0).unwrap_err().to_string();
         message.replace(folder.path().to_str().unwrap(), "FOLDER")
     };
-    insta::assert_snapshot!(show(&folder("pooling_mode_max_tokens", &[])), @"");
-    insta::assert_snapshot!(show(&folder("pooling_mode_mean_tokens", &["Dense"])), @"");
+    insta::assert_snapshot!(show(&folder("pooling_mode_max_tokens", &[])), @r#"FOLDER/pooling/config.json: found ["pooling_mode_max_tokens"] switched on, expected `pooling_mode_mean_tokens` or `pooling_mode_cls_token`; choose another sentence encoder"#);
+    insta::assert_snapshot!(show(&folder("pooling_mode_mean_tokens", &["Dense"])), @"FOLDER/modules.json: module `sentence_transformers.models.Dense`: expected `Transformer`, `Pooling` and `Normalize` alone; choose another sentence encoder");
 }
 
 #[test]

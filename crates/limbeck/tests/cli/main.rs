@@ -5,5 +5,6 @@
 
 mod errors;
 mod place;
+mod pretrain;
 mod resume;
 mod runs;
