@@ -4,6 +4,8 @@ pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inputs;
 pub(crate) mod predict;
+pub(crate) mod pretrain;
 pub(crate) mod report;
+pub(crate) mod run;
 pub(crate) mod scores;
 pub(crate) mod train;

@@ -6,5 +6,6 @@
 mod errors;
 mod files;
 mod place;
+mod pretrain;
 mod resume;
 mod runs;
