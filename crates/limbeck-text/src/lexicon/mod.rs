@@ -1,5 +1,6 @@
 //! What is known of words apart from any text: synonyms, neighbours, parts of speech, stop words.
 
+mod brill;
 mod keyboard;
 mod morphy;
 mod perceptron;
@@ -14,6 +15,7 @@ use fs_err as fs;
 
 use crate::TextError;
 
+pub use brill::BrillTagger;
 pub use keyboard::adjacent_keys;
 pub use perceptron::PerceptronTagger;
 pub use stop_words::StopWords;
