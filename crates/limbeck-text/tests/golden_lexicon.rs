@@ -1,6 +1,7 @@
 //! What NLTK and `TextAttack` computed, where it is at hand: `LIMBECK_GOLDEN_DIR`, or `shared/golden` beside the workspace.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::print_stderr, reason = "says what was compared or skipped")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ fn text_file(path: &Path) -> Result<String, TextError> {
             .map_or(0, |end| end + 1);
         TextError::NotUtf8 {
             path: path.to_owned(),
-            line: 1 + valid.iter().filter(|&&byte| byte == b'\n').count() as u64,
+            line: 1 + valid.split(|&byte| byte == b'\n').skip(1).count() as u64,
             valid_bytes: valid.len() - line_start,
         }
     })

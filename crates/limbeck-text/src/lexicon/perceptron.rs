@@ -150,7 +150,9 @@ impl Context {
             text: String::with_capacity(8 * (words.len() + 4)),
             ends: Vec::with_capacity(words.len() + 4),
         };
-        START.into_iter().for_each(|mark| context.push(mark));
+        for mark in START {
+            context.push(mark);
+        }
         for word in words {
             match class_of_form(word) {
                 Some(form) => context.push(form),
@@ -162,7 +164,9 @@ impl Context {
                 None => context.push(&word.to_lowercase()),
             }
         }
-        END.into_iter().for_each(|mark| context.push(mark));
+        for mark in END {
+            context.push(mark);
+        }
         context
     }
 

@@ -80,7 +80,7 @@ impl WordNet {
             synsets.push(Synset {
                 source: self,
                 number,
-            })
+            });
         });
         synsets
     }

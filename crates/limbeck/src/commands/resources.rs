@@ -40,11 +40,9 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
             from,
             again,
         } => {
-            let chosen = match recipe {
-                Some(recipe) => recipe.needs(),
-                None => resources,
-            };
-            get(&store, chosen, *from, *again)
+            let mut chosen = resources.clone();
+            chosen.extend(recipe.iter().flat_map(|recipe| recipe.needs()));
+            get(&store, &chosen, *from, *again)
         }
         ResourcesCommand::Check {
             resources,
@@ -92,7 +90,16 @@ fn get(
             folder.display(),
             package.tool.name()
         );
-        fetch::fetch(store, resource, package)?;
+        fetch::fetch(store, resource, package).map_err(|error| match other(resource, package) {
+            Some(other) => {
+                let (name, tool, requirement) =
+                    (name_of(resource), other.tool.name(), other.requirement());
+                error.context(format!(
+                    "`{name}` was not fetched; `--from {tool}` takes it from {requirement} instead"
+                ))
+            }
+            None => error,
+        })?;
     }
     Ok(store.require(&others, Depth::Sizes)?)
 }
@@ -112,12 +119,21 @@ fn choose(
     chosen.ok_or_else(|| {
         let names: Vec<&str> = packages.iter().map(|package| package.tool.name()).collect();
         BadSettings::new(format!(
-            "`--from`: `{}` is had from {}",
+            "`--from`: found {}, but `{}` comes from {}",
+            from.map_or("nothing", Tool::name),
             name_of(resource),
             names.join(" or ")
         ))
         .into()
     })
+}
+
+/// A package that does as well.
+fn other(resource: Resource, package: &Package) -> Option<&'static Package> {
+    let Origin::Packages(packages) = resource.entry().origin else {
+        return None;
+    };
+    packages.iter().find(|other| other.name != package.name)
 }
 
 #[expect(clippy::print_stdout, reason = "results go to standard output")]

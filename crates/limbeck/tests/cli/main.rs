@@ -5,5 +5,6 @@
 
 mod errors;
 mod place;
+mod resources;
 mod resume;
 mod runs;

@@ -42,7 +42,7 @@ impl PerceptronTagger {
             dictionary_classes,
             features: weights.features,
             weight_starts: weights.starts,
-            weights: weights.weights,
+            weights: weights.values,
         })
     }
 }
@@ -134,7 +134,9 @@ fn malformed(path: &Path, error: &serde_json::Error) -> TextError {
     TextError::LexiconLine {
         path: path.to_owned(),
         line: error.line() as u64,
-        problem: error.to_string(),
+        problem: error
+            .to_string()
+            .replace(&format!("at line {} column", error.line()), "at column"),
     }
 }
 
@@ -142,7 +144,7 @@ fn malformed(path: &Path, error: &serde_json::Error) -> TextError {
 struct Weights {
     features: StringTable,
     starts: Vec<u32>,
-    weights: Vec<Weight>,
+    values: Vec<Weight>,
 }
 
 /// `{feature: {tag: weight}}`, read without a map in between.
@@ -177,10 +179,10 @@ impl<'de> Visitor<'de> for FeatureMap<'_> {
             }
             let tags = TagMap {
                 classes: self.classes,
-                weights: &mut self.weights.weights,
+                weights: &mut self.weights.values,
             };
             map.next_value_seed(tags)?;
-            self.weights.starts.push(self.weights.weights.len() as u32);
+            self.weights.starts.push(self.weights.values.len() as u32);
         }
         Ok(())
     }

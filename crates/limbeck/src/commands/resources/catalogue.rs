@@ -193,7 +193,7 @@ impl Package {
 }
 
 /// A resource's or a recipe's name on the command line.
-pub(crate) fn name_of(value: impl ValueEnum) -> String {
+pub(crate) fn name_of(value: impl ValueEnum + Copy) -> String {
     let value = value.to_possible_value().expect("every value is shown");
     value.get_name().to_owned()
 }

@@ -110,7 +110,7 @@ fn download(folder: &Path, package: &Package) -> anyhow::Result<PathBuf> {
                 });
             }
             Err(_) => {
-                tracing::info!("{program} failed, attempt {attempt} of {ATTEMPTS}; once more")
+                tracing::info!("{program} failed, attempt {attempt} of {ATTEMPTS}; once more");
             }
         }
     }
@@ -192,7 +192,7 @@ fn put_in_place(new: &Path, place: &Path, old: &Path) -> anyhow::Result<()> {
 fn check_tools(package: &Package) -> anyhow::Result<()> {
     let program = package.tool.program();
     let install = match package.tool {
-        Tool::Apt => "it is part of Debian and Ubuntu; elsewhere use `--from npm`",
+        Tool::Apt => "it is part of Debian and Ubuntu",
         Tool::Npm => "install Node.js (Debian: apt install npm)",
         Tool::Pip | Tool::PipSource => "install Python 3 and pip (Debian: apt install python3-pip)",
     };

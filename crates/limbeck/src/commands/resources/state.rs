@@ -93,7 +93,7 @@ impl Store {
                 let folder = self.folder(resource);
                 let problem = match self.state(resource, depth) {
                     State::Intact | State::Unverified => return None,
-                    State::Missing => format!("expected it in {}", folder.display()),
+                    State::Missing => format!("missing from {}", folder.display()),
                     State::Damaged(problem) => problem,
                 };
                 let advice = self.line_to_run(resource);
@@ -116,7 +116,7 @@ impl Store {
             }
             set.iter().all(|file| folder.join(file).is_file())
         };
-        if !resource.entry().files.iter().any(|set| is_there(&set)) {
+        if !resource.entry().files.iter().any(is_there) {
             // A fetched one that lost a file is named as such below.
             if !folder.join(MANIFEST).is_file() {
                 return State::Missing;
@@ -142,13 +142,7 @@ impl Store {
                 } else {
                     " --folder {home}"
                 };
-                // What is there and damaged would otherwise be kept.
-                let again = if self.folder(resource).exists() {
-                    " --again"
-                } else {
-                    ""
-                };
-                format!("limbeck resources get {}{again}{folder}", name_of(resource))
+                format!("limbeck resources get {}{folder}", name_of(resource))
             }
             Origin::Made(line) | Origin::Supplied(_, line) => line.to_owned(),
         };
@@ -221,4 +215,109 @@ fn damage(folder: &Path, depth: Depth) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store in which `resource` was fetched, its files holding their names.
+    fn fetched(resource: Resource) -> (tempfile::TempDir, Store) {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let folder = store.folder(resource);
+        fs::create_dir_all(folder.join("more")).unwrap();
+        for file in resource.entry().files[0].iter().chain(&["more/LICENSE"]) {
+            fs::write(folder.join(file), file).unwrap();
+        }
+        write_manifest(&folder, resource, "package==1".to_owned(), "00").unwrap();
+        (home, store)
+    }
+
+    #[test]
+    fn a_fetched_resource_is_intact_until_a_file_changes() {
+        let resource = Resource::MiniLm;
+        let (_home, store) = fetched(resource);
+        let file = store.folder(resource).join("more/LICENSE");
+        let states = || [Depth::Sizes, Depth::Hashes].map(|depth| store.state(resource, depth));
+        assert_eq!(states(), [State::Intact, State::Intact]);
+        fs::write(&file, "more/license").unwrap();
+        assert!(matches!(states(), [State::Intact, State::Damaged(_)]));
+        fs::write(&file, "more").unwrap();
+        assert!(matches!(states(), [State::Damaged(_), State::Damaged(_)]));
+        fs::remove_file(&file).unwrap();
+        let [State::Damaged(problem), _] = states() else {
+            panic!("{:?}", states());
+        };
+        assert!(problem.ends_with("more/LICENSE is missing"), "{problem}");
+        fs::write(store.folder(resource).join(MANIFEST), "{}").unwrap();
+        assert!(matches!(states(), [State::Damaged(_), State::Damaged(_)]));
+    }
+
+    #[test]
+    fn what_others_put_there_is_used_without_a_manifest() {
+        let (_home, store) = fetched(Resource::MiniLm);
+        let folder = store.folder(Resource::MiniLm);
+        fs::remove_file(folder.join(MANIFEST)).unwrap();
+        assert_eq!(
+            store.state(Resource::MiniLm, Depth::Hashes),
+            State::Unverified
+        );
+        fs::remove_file(folder.join("config.json")).unwrap();
+        assert_eq!(store.state(Resource::MiniLm, Depth::Hashes), State::Missing);
+        let run = store.folder(Resource::MaskedLm).join("model");
+        fs::create_dir_all(&run).unwrap();
+        assert_eq!(
+            store.state(Resource::MaskedLm, Depth::Sizes),
+            State::Missing
+        );
+        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+            fs::write(run.join(file), "").unwrap();
+        }
+        assert_eq!(
+            store.state(Resource::MaskedLm, Depth::Sizes),
+            State::Unverified
+        );
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_at_once() {
+        let (_home, store) = fetched(Resource::Glove50d);
+        assert!(store.require(&[Resource::Glove50d], Depth::Hashes).is_ok());
+        let needed = [Resource::WordNet, Resource::Glove50d, Resource::MaskedLm];
+        let message = store
+            .require(&needed, Depth::Sizes)
+            .unwrap_err()
+            .to_string();
+        let home = store.home().display().to_string();
+        insta::assert_snapshot!(message.replace(&home, "HOME"), @"
+resource `wordnet`: missing from HOME/lexicon/wordnet; run `limbeck resources get wordnet --folder HOME`
+resource `masked-lm`: missing from HOME/models/masked-lm; run `limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --out HOME/models/masked-lm`
+");
+    }
+
+    #[test]
+    fn the_catalogue_pins_every_package() {
+        use clap::ValueEnum;
+        for &resource in Resource::value_variants() {
+            let Origin::Packages(packages) = resource.entry().origin else {
+                continue;
+            };
+            for package in packages {
+                let name = package.requirement();
+                assert_eq!(package.sha256.len(), 64, "{name}");
+                assert!(
+                    package.sha256.bytes().all(|b| b.is_ascii_hexdigit()),
+                    "{name}"
+                );
+                assert!(
+                    package
+                        .members
+                        .iter()
+                        .any(|(_, name)| name.starts_with("LICENSE")),
+                    "{name}"
+                );
+            }
+        }
+    }
 }
