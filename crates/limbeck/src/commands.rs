@@ -7,5 +7,6 @@ pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod resources;
 pub(crate) mod scores;
 pub(crate) mod train;

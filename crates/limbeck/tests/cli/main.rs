@@ -7,5 +7,6 @@ mod errors;
 mod files;
 mod place;
 mod pretrain;
+mod resources;
 mod resume;
 mod runs;
