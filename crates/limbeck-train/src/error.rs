@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use limbeck_model::ModelError;
 use limbeck_text::TextError;
@@ -104,10 +104,12 @@ pub enum TrainError {
         expected: String,
     },
     /// A file of a cache or a checkpoint is damaged.
-    #[error("{}: {problem}; delete it to start from before it", .path.display())]
+    #[error("{}: `{file}`: {problem}; delete the folder and run the same command again: it is made anew", .folder.display())]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// The folder of the cache or the checkpoint.
+        folder: PathBuf,
+        /// The file in it.
+        file: String,
         /// What is wrong.
         problem: String,
     },
@@ -131,5 +133,20 @@ pub enum TrainError {
 impl From<candle_core::Error> for TrainError {
     fn from(error: candle_core::Error) -> Self {
         Self::Model(ModelError::from(error))
+    }
+}
+
+impl TrainError {
+    /// A damaged file of a cache or a checkpoint.
+    pub(crate) fn damaged(path: &Path, problem: impl ToString) -> Self {
+        Self::Damaged {
+            folder: path.parent().unwrap_or(path).to_owned(),
+            file: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            problem: problem.to_string(),
+        }
     }
 }

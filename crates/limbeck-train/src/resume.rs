@@ -30,6 +30,9 @@ pub struct Progress {
     pub evaluations_since_best: u64,
     /// Seconds trained, over all sessions.
     pub trained_s: f64,
+    /// Seconds trained and evaluated, over all sessions.
+    #[serde(default)]
+    pub elapsed_s: f64,
 }
 
 /// The best evaluation so far.
@@ -147,10 +150,9 @@ fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
     }
     let text = fs::read_to_string(&path)?;
     let stored = serde_json::from_str(&text);
-    stored.map(Some).map_err(|e| TrainError::Damaged {
-        path,
-        problem: format!("not a run's state: {e}"),
-    })
+    stored
+        .map(Some)
+        .map_err(|e| TrainError::damaged(&path, format!("not a run's state: {e}")))
 }
 
 /// Puts a stored state back into model and optimiser; `None` when there is none.
@@ -176,11 +178,7 @@ pub fn load(
 
 fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
     let bytes = fs::read(path)?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|e| {
-        TrainError::Damaged {
-            path: path.to_owned(),
-            problem: e.to_string(),
-        }
-    })?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|e| TrainError::damaged(path, e))?;
     Ok(tensors.into_iter().collect())
 }

@@ -116,6 +116,8 @@ pub struct Summary {
     pub last: BTreeMap<String, f64>,
     /// Seconds trained, over all sessions.
     pub trained_s: f64,
+    /// Seconds that sessions before this one took, up to their last checkpoint.
+    pub earlier_s: f64,
     /// Tokens trained on, over all sessions.
     pub tokens: u64,
     /// Training sentences per second, evaluations and checkpoints left out.
@@ -228,7 +230,9 @@ pub(crate) fn train_loop(
     let dropout_key = stream_key(seed, "dropout");
     let mut order = (u64::MAX, Vec::new());
     let mut last = BTreeMap::new();
-    let mut checkpointed = Instant::now();
+    let begun = Instant::now();
+    let earlier_s = progress.elapsed_s;
+    let mut checkpointed = begun;
 
     while progress.step < total_steps && !has_lost_patience(config, &progress) {
         let started = Instant::now();
@@ -303,6 +307,7 @@ pub(crate) fn train_loop(
         }
         let stop = observer.should_stop() && progress.step < total_steps;
         if stop || checkpointed.elapsed() >= Duration::from_secs(config.checkpoint_every_s) {
+            progress.elapsed_s = earlier_s + begun.elapsed().as_secs_f64();
             resume::save(folders.checkpoint, &progress, model, &optimizer)?;
             checkpointed = Instant::now();
         }
@@ -324,6 +329,7 @@ pub(crate) fn train_loop(
         best,
         last,
         trained_s: progress.trained_s,
+        earlier_s,
         tokens: progress.tokens,
         samples_per_s,
     })

@@ -6,7 +6,7 @@ pub(crate) mod inputs;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod report;
-pub(crate) mod run;
 pub(crate) mod resources;
+pub(crate) mod run;
 pub(crate) mod scores;
 pub(crate) mod train;

@@ -317,7 +317,7 @@ impl Job {
             training: Some(training_summary(summary, setup.train.len(), setup.config)),
             sentences_per_s: None,
             peak_memory_bytes: peak_memory_bytes(),
-            wall_time_s: started.elapsed().as_secs_f64(),
+            wall_time_s: summary.earlier_s + started.elapsed().as_secs_f64(),
         })
     }
 }

@@ -429,7 +429,7 @@ impl Job {
             )),
             sentences_per_s: Some(speed(sets, models, max_tokens)?),
             peak_memory_bytes: peak_memory_bytes(),
-            wall_time_s: started.elapsed().as_secs_f64(),
+            wall_time_s: summary.earlier_s + started.elapsed().as_secs_f64(),
         })
     }
 }

@@ -157,8 +157,10 @@ fn resumed_with(key: &str, damage: impl Fn(Vec<u8>) -> Vec<u8>) -> String {
     let path = format!("runs/t/checkpoint/{file}");
     place.write(&path, damage(place.read(&path)));
     let said = place.fails("finetune finetune.toml --out runs/t --set train.checkpoint-every-s=0");
-    // The name holds the step at which the kill came.
+    // Name and message hold the step at which the kill came.
+    let step = state["progress"]["step"].to_string();
     said.replace(&file, &format!("[{key}]"))
+        .replace(&format!("after step {step}"), "after step [step]")
 }
 
 #[test]
@@ -168,17 +170,17 @@ fn a_damaged_checkpoint_is_named() {
         bytes
     };
     assert_snapshot!(resumed_with("model", cut), @r#"
- INFO runs/t: going on after step 1
-error: runs/t/checkpoint/[model]: incomplete metadata, file not fully covered; delete it to start from before it
+ INFO runs/t: going on after step [step]
+error: runs/t/checkpoint: `[model]`: incomplete metadata, file not fully covered; delete the folder and run the same command again: it is made anew
 exit code 1
 "#);
     assert_snapshot!(resumed_with("optimizer", cut), @r#"
- INFO runs/t: going on after step 1
-error: runs/t/checkpoint/[optimizer]: incomplete metadata, file not fully covered; delete it to start from before it
+ INFO runs/t: going on after step [step]
+error: runs/t/checkpoint: `[optimizer]`: incomplete metadata, file not fully covered; delete the folder and run the same command again: it is made anew
 exit code 1
 "#);
     assert_snapshot!(resumed_with("state", |_| b"{".to_vec()), @r#"
-error: runs/t/checkpoint/[state]: not a run's state: EOF while parsing an object at line 1 column 1; delete it to start from before it
+error: runs/t/checkpoint: `[state]`: not a run's state: EOF while parsing an object at line 1 column 1; delete the folder and run the same command again: it is made anew
 exit code 1
 "#);
 }
