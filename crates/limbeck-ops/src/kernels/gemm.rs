@@ -233,7 +233,7 @@ fn product(
     };
     for start in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - start);
-        let (lhs, rhs) = (lhs.from_depth(start), rhs.from_depth(start));
+        let (lhs, rhs) = (lhs.after_depth(start), rhs.after_depth(start));
         if m == 1 || n == 1 || m * n <= 256 || depth <= 2 {
             chain(y, lhs, rhs, (m, n, depth), write);
         } else {

@@ -31,7 +31,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The same lines without their first `depth` elements.
-    pub(super) fn from_depth(self, depth: usize) -> Self {
+    pub(super) fn after_depth(self, depth: usize) -> Self {
         Self {
             data: &self.data[depth * self.depth_stride..],
             ..self

@@ -78,7 +78,7 @@ impl Right {
             pack(
                 amx,
                 packed,
-                operand.from_depth(start),
+                operand.after_depth(start),
                 (first, lines, block),
                 Layout::Columns,
             );
@@ -160,7 +160,7 @@ impl Right {
                 pack(
                     self.amx,
                     panel,
-                    left.from_depth(first),
+                    left.after_depth(first),
                     (row * PANEL, m, depth),
                     Layout::Rows,
                 );

@@ -128,6 +128,7 @@ impl Tiles {
     ///
     /// Panics unless `a` and `b` are as long as one another, in whole steps.
     #[expect(unsafe_code, reason = "the instructions have no intrinsics yet")]
+    #[expect(clippy::unused_self, reason = "proof that tiles are configured")]
     pub(super) fn multiply(
         &self,
         sums: &mut Sums,
