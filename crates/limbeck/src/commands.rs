@@ -7,3 +7,4 @@ pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod scores;
 pub(crate) mod train;
+pub(crate) mod vectors;
