@@ -25,6 +25,9 @@ pub(super) fn read_npy(
             ),
         ));
     }
+    if array.order == Order::Columns {
+        return read_columns(reader, path, &array, words, keep);
+    }
     let mut vectors = WordVectors::new(array.dimensions);
     let row_len = array.dimensions * array.bytes_per_number;
     let mut bytes = Vec::new();
@@ -47,12 +50,53 @@ pub(super) fn read_npy(
         let Some(word) = word.as_deref().filter(|word| keep.keeps(row as u64, word)) else {
             continue;
         };
-        let values = if array.bytes_per_number == 8 {
-            doubles(&bytes)
-        } else {
-            floats(&bytes)
-        };
-        vectors.add(word, finite(values, path, row)?);
+        vectors.add(word, finite(array.numbers(&bytes), path, row)?);
+    }
+    Ok(vectors)
+}
+
+/// Reads an array that is stored column by column, one column in memory at a time.
+fn read_columns(
+    mut reader: impl BufRead,
+    path: &Path,
+    array: &Array,
+    words: &[Option<String>],
+    keep: Keep<'_>,
+) -> Result<WordVectors, ModelError> {
+    let mut vectors = WordVectors::new(array.dimensions);
+    let mut rows = Vec::new();
+    for (row, word) in words.iter().enumerate() {
+        let word = word.as_deref().filter(|word| keep.keeps(row as u64, word));
+        if let Some(word) = word.filter(|word| !vectors.rows.contains_key(*word)) {
+            vectors.add(word, std::iter::repeat_n(0.0, array.dimensions));
+            rows.push(row);
+        }
+    }
+    let column_len = array.rows * array.bytes_per_number;
+    let mut bytes = Vec::new();
+    for column in 0..array.dimensions {
+        bytes.clear();
+        reader
+            .by_ref()
+            .take(column_len as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|source| ModelError::Read { source })?;
+        if bytes.len() < column_len {
+            return Err(file_error(
+                path,
+                &format!(
+                    "ends at column {column} of {}; fetch the file again",
+                    array.dimensions
+                ),
+            ));
+        }
+        let numbers = array.numbers(&bytes);
+        for (place, &row) in rows.iter().enumerate() {
+            vectors.values[place * array.dimensions + column] = numbers[row];
+        }
+    }
+    for (vector, row) in vectors.values.chunks_exact(array.dimensions).zip(rows) {
+        finite(vector.to_vec(), path, row)?;
     }
     Ok(vectors)
 }
@@ -62,6 +106,24 @@ struct Array {
     rows: usize,
     dimensions: usize,
     bytes_per_number: usize,
+    order: Order,
+}
+
+/// What stands side by side in the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Rows,
+    Columns,
+}
+
+impl Array {
+    fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
+        if self.bytes_per_number == 8 {
+            doubles(bytes)
+        } else {
+            floats(bytes)
+        }
+    }
 }
 
 /// The `npy` format 1.0 to 3.0: magic, version, length of the text, a Python dictionary.
@@ -110,11 +172,15 @@ fn npy_header(reader: &mut impl BufRead, path: &Path) -> Result<Array, ModelErro
             )));
         }
     };
-    if !value("fortran_order").is_some_and(|rest| rest.starts_with("False")) {
-        return Err(failed(
-            "stored column by column; save it again from `numpy.ascontiguousarray`",
-        ));
-    }
+    let order = match value("fortran_order") {
+        Some(rest) if rest.starts_with("False") => Order::Rows,
+        Some(rest) if rest.starts_with("True") => Order::Columns,
+        _ => {
+            return Err(failed(
+                "not a NumPy array: no `fortran_order` in its header",
+            ));
+        }
+    };
     let shape = value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
     let sizes = shape.and_then(|(sizes, _)| {
         let sizes: Result<Vec<usize>, _> = sizes
@@ -129,6 +195,7 @@ fn npy_header(reader: &mut impl BufRead, path: &Path) -> Result<Array, ModelErro
             rows,
             dimensions,
             bytes_per_number,
+            order,
         }),
         _ => Err(failed(&format!(
             "its shape is not (words, dimensions) with 1 to {DIMENSION_LIMIT} dimensions"

@@ -71,6 +71,14 @@ fn all_formats_hold_the_same_vectors() {
         array(&npy("<f8", "False", "(2, 3)", &doubles), "the\na").unwrap(),
         glove
     );
+    let columns: Vec<u8> = [0, 3, 1, 4, 2, 5]
+        .iter()
+        .flat_map(|&place: &usize| glove.values()[place].to_le_bytes())
+        .collect();
+    assert_eq!(
+        array(&npy("<f4", "True", "(2, 3)", &columns), "the\na").unwrap(),
+        glove
+    );
 }
 
 #[test]
@@ -161,7 +169,8 @@ fn what_is_wrong_is_said_with_its_place() {
     insta::assert_snapshot!(bin(b"2 1\na \0\0\0\0\nb \0\0"), @"vectors: ends at word 1 of 2; fetch the file again");
     insta::assert_snapshot!(explain(array(b"PK\x03\x04 and more", "a")), @"vectors: not a NumPy array");
     insta::assert_snapshot!(explain(array(&npy("<i8", "False", "(1, 1)", &[]), "a")), @"vectors: numbers of type <i8, wanted `<f4` or `<f8`");
-    insta::assert_snapshot!(explain(array(&npy("<f4", "True", "(1, 1)", &[]), "a")), @"vectors: stored column by column; save it again from `numpy.ascontiguousarray`");
+    insta::assert_snapshot!(explain(array(&npy("<f4", "True", "(2, 3)", &[0; 20]), "a\nb")), @"vectors: ends at column 2 of 3; fetch the file again");
+    insta::assert_snapshot!(explain(array(&npy("<f4", "Maybe", "(1, 1)", &[]), "a")), @"vectors: not a NumPy array: no `fortran_order` in its header");
     insta::assert_snapshot!(explain(array(&npy("<f4", "False", "(4,)", &[]), "a")), @"vectors: its shape is not (words, dimensions) with 1 to 65536 dimensions");
     insta::assert_snapshot!(explain(array(&npy("<f4", "False", "(2, 1)", &[0; 8]), "a")), @"vectors: 2 rows, but the list of words has 1");
     insta::assert_snapshot!(explain(array(&npy("<f4", "False", "(2, 1)", &[0; 6]), "a\nb")), @"vectors: ends at row 1 of 2; fetch the file again");

@@ -7,3 +7,4 @@ mod errors;
 mod place;
 mod resume;
 mod runs;
+mod vectors;

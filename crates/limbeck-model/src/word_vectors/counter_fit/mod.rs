@@ -97,6 +97,7 @@ pub enum CounterFitStep {
 
 /// What was fitted to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct CounterFitSummary {
     /// Words whose vectors were fitted.
     pub words: usize,
