@@ -34,9 +34,11 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 
 fn case(fixture: &Value) -> (WordVectors, Constraints, CounterFitConfig) {
     let initial = &fixture["initial"];
-    let words = 0..initial.as_array().unwrap().len();
-    let values = numbers(initial).into_iter().map(|v| v as f32).collect();
-    let vectors = WordVectors::from_rows(words.map(|w| w.to_string()).collect(), 8, values);
+    let words: Vec<String> = (0..initial.as_array().unwrap().len())
+        .map(|word| word.to_string())
+        .collect();
+    let values: Vec<f32> = numbers(initial).into_iter().map(|v| v as f32).collect();
+    let vectors = WordVectors::from_rows(&words, 8, &values);
     let constraints = Constraints {
         synonyms: pairs(&fixture["synonyms"]),
         antonyms: pairs(&fixture["antonyms"]),

@@ -1,6 +1,10 @@
 //! Neighbours of words against recorded ones, and the files that keep them.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may panic, and says when it skips"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +40,12 @@ fn toy_embedding() -> Option<(Value, VectorStore)> {
             .map(|v| v.as_f64().unwrap() as f32)
     });
     let dimensions = toy["dim"].as_u64().unwrap() as usize;
-    let vectors =
-        WordVectors::from_rows(strings(&toy["words"]), dimensions, values.collect()).unwrap();
+    let vectors = WordVectors::from_rows(
+        &strings(&toy["words"]),
+        dimensions,
+        &values.collect::<Vec<f32>>(),
+    )
+    .unwrap();
     let store = VectorStore::in_memory(&vectors, Ranking::Euclidean).unwrap();
     Some((toy, store))
 }
@@ -100,8 +108,9 @@ fn golden_candidates_and_cosines() {
 fn vectors() -> WordVectors {
     let word = |i: u64| format!("wörd{}", i.wrapping_mul(0x9e37_79b9) % 1000);
     let value = |i: u64| (limbeck_ops::mix64(i) >> 40) as f32 / (1 << 23) as f32 - 1.0;
-    let words = (0..400).map(word).collect();
-    let mut vectors = WordVectors::from_rows(words, 5, (0..2000).map(value).collect()).unwrap();
+    let words: Vec<String> = (0..400).map(word).collect();
+    let values: Vec<f32> = (0..2000).map(value).collect();
+    let mut vectors = WordVectors::from_rows(&words, 5, &values).unwrap();
     vectors.normalise();
     vectors
 }
@@ -203,7 +212,7 @@ fn a_damaged_store_is_refused() {
     let other = folder.path().join("other");
     let mut few = vectors().values().to_vec();
     few[0] = 0.5;
-    let few = WordVectors::from_rows(vectors().words().to_vec(), 5, few).unwrap();
+    let few = WordVectors::from_rows(vectors().words(), 5, &few).unwrap();
     VectorStore::create(&other, &few, Ranking::Cosine).unwrap();
     fs_err::copy(other.join("vectors.lbv"), &file).unwrap();
     insta::assert_snapshot!(explain(), @"neighbours.lbn: made from other vectors than those beside it; delete it, and make it again with `limbeck vectors import`");
@@ -265,8 +274,8 @@ fn the_counter_fitted_neighbours_are_read_where_they_are() {
 #[test]
 fn unfit_vectors_are_explained() {
     let explain = |words: &[&str], dimensions, values: &[f32]| {
-        let words = words.iter().map(|&word| word.to_owned()).collect();
-        let vectors = WordVectors::from_rows(words, dimensions, values.to_vec());
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let vectors = WordVectors::from_rows(&words, dimensions, values);
         let stored = vectors.and_then(|vectors| VectorStore::in_memory(&vectors, Ranking::Cosine));
         stored.unwrap_err().to_string()
     };

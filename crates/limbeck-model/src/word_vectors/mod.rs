@@ -96,9 +96,9 @@ impl WordVectors {
     ///
     /// Fails where the numbers are not `dimensions` for each word, or not finite.
     pub fn from_rows(
-        words: Vec<String>,
+        words: &[String],
         dimensions: usize,
-        values: Vec<f32>,
+        values: &[f32],
     ) -> Result<Self, ModelError> {
         let wrong = |problem: String| ModelError::Vectors { problem };
         if !(1..=DIMENSION_LIMIT).contains(&dimensions) {

@@ -47,10 +47,14 @@ impl RowIndex {
             .par_chunks_exact(dimensions)
             .map(|row| dot_f64(row, row).sqrt())
             .collect();
-        let (scale, shift): (fn(f64) -> f64, fn(f64) -> f64) = match ranking {
-            Ranking::Cosine => (inverse, |_| 0.0),
+        let scale = |length: f64| match ranking {
+            Ranking::Cosine => inverse(length),
+            Ranking::Euclidean => 1.0,
+        };
+        let shift = |length: f64| match ranking {
+            Ranking::Cosine => 0.0,
             // |q - r|² = |q|² - 2 (q · r - |r|² / 2)
-            Ranking::Euclidean => (|_| 1.0, |length| -0.5 * length * length),
+            Ranking::Euclidean => -0.5 * length * length,
         };
         Self {
             ranking,

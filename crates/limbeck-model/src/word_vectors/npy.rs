@@ -1,4 +1,4 @@
-//! Arrays of NumPy, whose words stand in a list beside them.
+//! Arrays of `NumPy`, whose words stand in a list beside them.
 
 use std::io::{BufRead, Read};
 use std::path::Path;

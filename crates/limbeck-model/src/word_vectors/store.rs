@@ -165,9 +165,10 @@ impl VectorStore {
     pub fn to_vectors(&self, keep: Keep<'_>) -> Result<WordVectors, ModelError> {
         let kept = |&row: &usize| keep.keeps(row as u64, self.word(row));
         let rows: Vec<usize> = (0..self.len()).filter(kept).collect();
-        let words = rows.iter().map(|&row| self.word(row).to_owned()).collect();
+        let words: Vec<String> = rows.iter().map(|&row| self.word(row).to_owned()).collect();
         let values = rows.iter().flat_map(|&row| self.matrix().row(row));
-        WordVectors::from_rows(words, self.dimensions(), values.copied().collect())
+        let values: Vec<f32> = values.copied().collect();
+        WordVectors::from_rows(&words, self.dimensions(), &values)
     }
 
     /// The `count` nearest words with their cosines, nearest first; none for an unknown word.

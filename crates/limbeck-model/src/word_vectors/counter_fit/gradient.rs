@@ -63,9 +63,9 @@ mod tests {
         let number = |i: usize| {
             (limbeck_ops::mix64(seed * 10_000 + i as u64) >> 40) as f32 / (1 << 23) as f32 - 1.0
         };
-        let values = (0..WORDS * DIMENSIONS).map(number).collect();
-        let words = (0..WORDS).map(|word| word.to_string()).collect();
-        let mut vectors = WordVectors::from_rows(words, DIMENSIONS, values).unwrap();
+        let values: Vec<f32> = (0..WORDS * DIMENSIONS).map(number).collect();
+        let words: Vec<String> = (0..WORDS).map(|word| word.to_string()).collect();
+        let mut vectors = WordVectors::from_rows(&words, DIMENSIONS, &values).unwrap();
         vectors.normalise();
         vectors
     }
