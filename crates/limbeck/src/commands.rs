@@ -10,3 +10,4 @@ pub(crate) mod resources;
 pub(crate) mod run;
 pub(crate) mod scores;
 pub(crate) mod train;
+pub(crate) mod vectors;

@@ -10,3 +10,4 @@ mod pretrain;
 mod resources;
 mod resume;
 mod runs;
+mod vectors;
