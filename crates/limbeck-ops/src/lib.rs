@@ -41,7 +41,7 @@ pub use attention::attention;
 pub use dropout::{DropoutKey, dropout, mix64};
 pub use embedding::{EmbeddingIds, embedding_sum};
 pub use kernels::activation::Activation;
-pub use kernels::gemm::{has_tiles, matrix_product, serially, without_tiles};
+pub use kernels::gemm::{has_tiles, serially, without_tiles};
 pub use layer::{LayerParameters, LayerSpec, Queries, transformer_layer};
 pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
 pub use linear::linear;

@@ -1,4 +1,4 @@
-use crate::kernels::gemm::{Write, matmul_nt};
+use crate::kernels::gemm::{Start, matmul_nt};
 
 /// All dot products of two sets of rows: `products[m,n] = queries[m,k] · rows[n,k]ᵀ`, the shape given as `(m, n, k)`.
 ///
@@ -10,5 +10,5 @@ pub fn row_products(
     rows: &[f32],
     shape: (usize, usize, usize),
 ) {
-    matmul_nt(products, queries, rows, shape, Write::Replace);
+    matmul_nt(products, queries, rows, shape, Start::Zero);
 }

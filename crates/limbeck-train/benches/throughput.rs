@@ -267,7 +267,7 @@ fn product_rates() {
         let mut found = Vec::new();
         for tiles in [true, false] {
             let mut product = || {
-                let mut product = || limbeck_ops::matrix_product(&mut y, &x, &w, sizes);
+                let mut product = || limbeck_ops::row_products(&mut y, &x, &w, sizes);
                 if tiles {
                     product();
                 } else {

@@ -130,13 +130,6 @@ impl From<Write> for Start<'_> {
     }
 }
 
-/// `y[m,n] = x[m,k] · w[n,k]ᵀ`: the product behind a linear layer, on slices.
-///
-/// Panics unless `y` has `m * n` elements, and `x` and `w` at least `m * k` and `n * k`.
-pub fn matrix_product(y: &mut [f32], x: &[f32], w: &[f32], sizes: (usize, usize, usize)) {
-    matmul_nt(y, x, w, sizes, Start::Zero);
-}
-
 /// `y[m,n] = x[m,k] · w[n,k]ᵀ`: a linear layer forward, from its bias on.
 pub(crate) fn matmul_nt(
     y: &mut [f32],
