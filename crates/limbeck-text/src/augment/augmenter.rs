@@ -47,6 +47,13 @@ impl Default for AugmentSettings {
     }
 }
 
+impl AugmentSettings {
+    /// How many words of so many are changed: the share rounded down, at least one.
+    pub fn words_to_change(&self, word_count: usize) -> usize {
+        ((self.word_fraction * word_count as f64) as usize).max(1)
+    }
+}
+
 impl RowAugmenter for Augmenter {
     fn augment(&self, text: &Text, rng: &mut dyn RngCore) -> Result<Vec<Augmentation>, BoxError> {
         let original = words_of(text);
@@ -73,8 +80,7 @@ impl Augmenter {
             fast,
             ..
         } = self.settings;
-        let share = self.settings.word_fraction * original.word_count() as f64;
-        let target = (share as usize).max(1);
+        let target = self.settings.words_to_change(original.word_count());
         let mut found = Found::default();
         // What can be done to the original is the same for every try, unless it is drawn.
         let is_deterministic = self.space.transformation.is_deterministic();
