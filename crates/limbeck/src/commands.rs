@@ -5,5 +5,6 @@ pub(crate) mod init;
 pub(crate) mod inputs;
 pub(crate) mod predict;
 pub(crate) mod report;
+pub(crate) mod resources;
 pub(crate) mod scores;
 pub(crate) mod train;

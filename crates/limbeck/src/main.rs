@@ -46,6 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),
+        Command::Resources(args) => commands::resources::run(&args),
     }
 }
 
