@@ -296,4 +296,22 @@ pub enum ModelError {
         /// What was found and what was expected.
         problem: String,
     },
+
+    /// Word vectors or settings of theirs that do not fit each other.
+    #[error("word vectors: {problem}")]
+    Vectors {
+        /// What was found, what was expected and what to do.
+        problem: String,
+    },
+
+    /// A file of words, such as constraints or ratings, is malformed.
+    #[error("{}:{line}: {problem}", .path.display())]
+    LexiconLine {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What was found, what was expected and what to do.
+        problem: String,
+    },
 }

@@ -8,3 +8,4 @@ pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod scores;
 pub(crate) mod train;
+pub(crate) mod vectors;

@@ -47,6 +47,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Resources(args) => commands::resources::run(&args),
+        Command::Vectors(command) => commands::vectors::run(&command, cli.quiet),
     }
 }
 
