@@ -12,14 +12,17 @@ mod error;
 mod head;
 mod hub;
 mod layer_selection;
+mod masked_lm;
+mod pieces;
 mod seed;
+mod sentence_encoder;
 mod student;
 mod tokenizer;
 mod word_vectors;
 
 pub use batch::{Batch, batches_by_tokens};
 pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
-pub use classifier::{MaskedLanguageModel, Output, SentenceClassifier};
+pub use classifier::{Output, SentenceClassifier};
 pub use config::{
     Architecture, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
 };
@@ -30,7 +33,10 @@ pub use error::ModelError;
 pub use head::{Head, MaskedLmHead};
 pub use hub::{Download, HubSettings, ModelSource, Network, resolve};
 pub use layer_selection::LayerSelection;
+pub use masked_lm::{Learns, MaskedLanguageModel};
+pub use pieces::Pieces;
 pub use seed::{generator, stream_key};
+pub use sentence_encoder::{Pooling, SentenceEncoder};
 pub use student::{
     BertStudent, BiLstmStudent, EmbeddingConfig, EmbeddingSource, SmallBertStudent, StudentConfig,
     Vocabulary,

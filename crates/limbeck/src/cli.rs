@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Finetune(FinetuneArgs),
     /// Teach a small student what a fine-tuned teacher knows.
     Distill(DistillArgs),
+    /// Train a language model on raw text.
+    #[command(subcommand)]
+    Pretrain(PretrainCommand),
     /// Score a model on labelled sets.
     Evaluate(EvaluateArgs),
     /// Label text, from a file or from standard input, as one JSON object per line.
@@ -91,6 +94,22 @@ pub(crate) struct DistillArgs {
     /// Learn also from a teacher that is no better than always giving the most frequent label.
     #[arg(long)]
     pub(crate) force_teacher: bool,
+}
+
+/// Kinds of pretraining.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PretrainCommand {
+    /// A masked language model: hidden words are to be guessed.
+    Mlm(PretrainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PretrainArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// The encoder to begin with, with a masked-LM head or without: a folder, a hub id, or a finished run.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +203,8 @@ pub(crate) enum InitKind {
     Finetune,
     /// For `limbeck distill`.
     Distill,
+    /// For `limbeck pretrain mlm`.
+    PretrainMlm,
 }
 
 #[derive(Debug, Args)]
