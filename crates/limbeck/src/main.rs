@@ -47,6 +47,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Evaluate(args) => commands::evaluate::run(&args, cli.quiet),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Augment(args) => commands::augment::run(&args, cli.quiet),
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Resources(args) => commands::resources::run(&args),

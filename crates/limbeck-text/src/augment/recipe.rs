@@ -10,15 +10,16 @@ use crate::lexicon::StopWords;
 use crate::transform::{Fillings, InsertionConfig, Letters, TransformationConfig};
 use crate::{GlueTask, TextError};
 
-/// How new rows are made, as a run file names it: `recipe = { synonyms = {} }`.
+/// How new rows are made, as a run file names it: `recipe = { wordnet = {} }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum AugmentRecipe {
     /// Words for synonyms (`WordNetAugmenter`).
-    Synonyms {},
+    #[serde(rename = "wordnet")]
+    WordNet {},
     /// Words for near ones in the space of word vectors (`EmbeddingAugmenter`).
     #[serde(rename_all = "kebab-case")]
-    WordVectors {
+    Embedding {
         /// The nearest words that are taken.
         #[serde(default = "default_neighbours")]
         max_candidates: usize,
@@ -33,7 +34,7 @@ pub enum AugmentRecipe {
     /// Words go (`DeletionAugmenter`).
     Deletion {},
     /// Words change places (`SwapAugmenter`).
-    Exchange {},
+    Swap {},
     /// A quarter each of synonyms, deletion, exchange and synonym insertion (Wei and Zou 2019).
     Eda {},
     /// Replacement, insertion and merge by a masked language model under a sentence encoder (Li et al. 2021).
@@ -49,6 +50,7 @@ pub enum AugmentRecipe {
     /// Any transformation under any constraints.
     Custom(EditSpaceConfig),
     /// Text editing as for `TinyBERT` (Jiao et al. 2020).
+    #[serde(rename = "tinybert")]
     TinyBert(TinyBertConfig),
     /// Masking, same-class replacement and n-grams (Tang et al. 2019).
     Tang(TangConfig),
@@ -86,18 +88,18 @@ impl AugmentRecipe {
     /// The name in a run file.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Synonyms {} => "synonyms",
-            Self::WordVectors { .. } => "word-vectors",
+            Self::WordNet {} => "wordnet",
+            Self::Embedding { .. } => "embedding",
             Self::SynonymInsertion {} => "synonym-insertion",
             Self::CharSwap {} => "char-swap",
             Self::Deletion {} => "deletion",
-            Self::Exchange {} => "exchange",
+            Self::Swap {} => "swap",
             Self::Eda {} => "eda",
             Self::Clare { .. } => "clare",
             Self::MaskedReplace(_) => "masked-replace",
             Self::MaskedInsert(_) => "masked-insert",
             Self::Custom(_) => "custom",
-            Self::TinyBert(_) => "tiny-bert",
+            Self::TinyBert(_) => "tinybert",
             Self::Tang(_) => "tang",
         }
     }
@@ -133,8 +135,8 @@ impl AugmentRecipe {
                 self.refuse(settings)?;
                 probability("replace-probability", config.replace_probability)?;
                 Ok(Box::new(TinyBert {
-                    model: resources.masked_lm("tiny-bert")?,
-                    vectors: resources.word_vectors("tiny-bert")?,
+                    model: resources.masked_lm("tinybert")?,
+                    vectors: resources.word_vectors("tinybert")?,
                     stop_words: StopWords::nltk(),
                     count: config.count_for(task),
                     config: *config,
@@ -157,9 +159,9 @@ impl AugmentRecipe {
                 let member = |recipe: Self| recipe.augmenter(each, resources);
                 Ok(Box::new(Eda {
                     members: [
-                        member(Self::Synonyms {})?,
+                        member(Self::WordNet {})?,
                         member(Self::Deletion {})?,
-                        member(Self::Exchange {})?,
+                        member(Self::Swap {})?,
                         member(Self::SynonymInsertion {})?,
                     ],
                     count: settings.count,
@@ -196,8 +198,8 @@ impl AugmentRecipe {
             ConstraintConfig::StopWords(StopWordList::Nltk),
         ];
         let transformation = match self {
-            Self::Synonyms {} => TransformationConfig::Synonyms {},
-            Self::WordVectors {
+            Self::WordNet {} => TransformationConfig::Synonyms {},
+            Self::Embedding {
                 max_candidates,
                 min_cosine,
             } => {
@@ -218,7 +220,7 @@ impl AugmentRecipe {
                 TransformationConfig::LetterInsertion(any),
             ]),
             Self::Deletion {} => TransformationConfig::WordDeletion {},
-            Self::Exchange {} => TransformationConfig::WordExchange {},
+            Self::Swap {} => TransformationConfig::WordExchange {},
             Self::Clare { threshold } => {
                 constraint.push(ConstraintConfig::SentenceSimilarity {
                     threshold: *threshold,

@@ -77,15 +77,15 @@ fn sources() -> Option<Sources> {
 
 fn recipe(name: &str) -> AugmentRecipe {
     match name {
-        "wordnet" => AugmentRecipe::Synonyms {},
-        "embedding_toy" => AugmentRecipe::WordVectors {
+        "wordnet" => AugmentRecipe::WordNet {},
+        "embedding_toy" => AugmentRecipe::Embedding {
             max_candidates: 50,
             min_cosine: 0.8,
         },
         "charswap" => AugmentRecipe::CharSwap {},
         "synonym_insertion" => AugmentRecipe::SynonymInsertion {},
         "deletion" => AugmentRecipe::Deletion {},
-        "swap" => AugmentRecipe::Exchange {},
+        "swap" => AugmentRecipe::Swap {},
         "eda" => AugmentRecipe::Eda {},
         _ => panic!("no recipe `{name}`"),
     }
