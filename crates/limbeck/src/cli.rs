@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Label text, from a file or from standard input, as one JSON object per line.
     Predict(PredictArgs),
+    /// Make more training rows from those there are.
+    Augment(AugmentArgs),
     /// Compare finished runs in one table and one page.
     Report(ReportArgs),
     /// Write a commented run file with every setting at its default.
@@ -161,6 +163,52 @@ pub(crate) struct PredictArgs {
     #[arg(long, default_value_t = 128, value_name = "N")]
     pub(crate) max_tokens: usize,
     /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AugmentArgs {
+    /// A run file with `recipe` and `data`; without one, give `--recipe` and `--input`.
+    pub(crate) file: Option<PathBuf>,
+    /// How rows are made: `wordnet`, `embedding`, `synonym-insertion`, `char-swap`, `deletion`, `swap`, `eda`, `clare`,
+    /// `masked-replace`, `masked-insert`, `tinybert`, `tang`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) recipe: Option<String>,
+    /// The rows to begin with; `-` reads a text per line, pairs with a tab, from standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where the rows go, in the input's format; running the same command again goes on where it stopped [default: standard output].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// New rows per row.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<usize>,
+    /// Share of a text's words that is changed, at least one.
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) word_fraction: Option<f64>,
+    /// Take so many random rows, each at most once.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// Seed of all randomness.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Only new rows.
+    #[arg(long)]
+    pub(crate) exclude_original: bool,
+    /// No columns that say from which row a row comes, by what recipe, and which words changed.
+    #[arg(long)]
+    pub(crate) no_provenance: bool,
+    /// Label new rows with this model: a finished run, a folder, or a hub id [default: the label of the row they come from].
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) relabel: Option<String>,
+    /// Another value for a key of the run file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Where `limbeck resources` keeps word lists, vectors and models.
+    #[arg(long, default_value = ".limbeck", value_name = "DIR")]
+    pub(crate) resources: PathBuf,
+    /// Device for models.
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(crate) device: DeviceKind,
 }

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub(crate) mod augment;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inputs;

@@ -160,11 +160,20 @@ pub(crate) fn read_settings<T: DeserializeOwned>(
             "{e}; `limbeck init` writes a run file to begin with"
         ))
     })?;
+    parse_settings(&text, path, overrides)
+}
+
+/// The settings in the text of a run file, with `key=value` overrides; `path` is what errors name.
+pub(crate) fn parse_settings<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    overrides: &[String],
+) -> anyhow::Result<T> {
     if overrides.is_empty() {
         // Straight from the text: errors point at their line.
-        return toml::from_str(&text).map_err(|e| bad(path, &e));
+        return toml::from_str(text).map_err(|e| bad(path, &e));
     }
-    let mut table: toml::Table = toml::from_str(&text).map_err(|e| bad(path, &e))?;
+    let mut table: toml::Table = toml::from_str(text).map_err(|e| bad(path, &e))?;
     for item in overrides {
         apply(&mut table, item)?;
     }

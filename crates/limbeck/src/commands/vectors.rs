@@ -229,7 +229,7 @@ fn open_store(source: &VectorSource) -> anyhow::Result<VectorStore> {
 }
 
 /// A store, vectors, or a ready-made list of neighbours.
-fn open(source: &VectorSource) -> anyhow::Result<Box<dyn WordNeighbours>> {
+pub(crate) fn open(source: &VectorSource) -> anyhow::Result<Box<dyn WordNeighbours>> {
     let extension = source.vectors.extension().and_then(|e| e.to_str());
     if matches!(extension, Some("json" | "tsv")) {
         return Ok(Box::new(NeighbourList::open(&source.vectors)?));
