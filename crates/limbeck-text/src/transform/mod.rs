@@ -1,13 +1,46 @@
 //! One-step edits of a text.
 
+mod character;
+mod composite;
+mod edit;
+
+use std::sync::Arc;
+
 use rand::RngCore;
 
 use crate::BoxError;
 use crate::edit::WordText;
 
+pub use character::{LetterDeletion, LetterInsertion, LetterSubstitution};
+pub use character::{Letters, NeighbourSwap, QwertySubstitution, Variants};
+pub use composite::Composite;
+pub(crate) use composite::keep_first_of_each;
+pub use edit::{Edit, EditKind};
+
 /// Makes the texts that are one edit away.
 pub trait Transformation: Send + Sync {
-    /// Every edit of `current` at the words `indices` (ascending), in the order of the indices.
+    /// Every edit of `current` at the words `indices` (ascending), in the order of the indices, not yet carried out.
+    ///
+    /// Edits may repeat, and may leave the text as it is.
+    fn edits(
+        &self,
+        current: &WordText,
+        indices: &[usize],
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<Edit>, BoxError>;
+
+    /// The one kind of edit that it makes; `None` where it makes several.
+    fn kind(&self) -> Option<EditKind>;
+
+    /// Whether the same text always gives the same edits, whatever the generator.
+    fn is_deterministic(&self) -> bool;
+
+    /// The transformations of which this one is composed, whose results are joined without repetition; none for a simple one.
+    fn members(&self) -> &[Arc<dyn Transformation>] {
+        &[]
+    }
+
+    /// The [`edits`](Self::edits) carried out, in order.
     ///
     /// Each result says in [`WordText::last_edit`] what kind of edit made it. Results may repeat, and may equal `current`.
     fn candidates(
@@ -15,23 +48,26 @@ pub trait Transformation: Send + Sync {
         current: &WordText,
         indices: &[usize],
         rng: &mut dyn RngCore,
-    ) -> Result<Vec<WordText>, BoxError>;
-
-    /// Whether the same text always gives the same candidates, whatever the generator.
-    fn is_deterministic(&self) -> bool;
+    ) -> Result<Vec<WordText>, BoxError> {
+        let edits = self.edits(current, indices, rng)?;
+        Ok(edits.iter().map(|edit| edit.apply(current)).collect())
+    }
 }
 
-/// What an edit did to the words it touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EditKind {
-    /// One word for another.
-    Swap,
-    /// A word came in.
-    Insertion,
-    /// A word went.
-    Deletion,
-    /// Two words became one.
-    Merge,
-    /// Two words of the text exchanged their places.
-    Exchange,
+/// The words that `replace` puts in the place of each word of `indices`, as swaps; the word itself is left out.
+fn word_swaps(
+    current: &WordText,
+    indices: &[usize],
+    mut replace: impl FnMut(&str, &mut dyn FnMut(String)),
+) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for &index in indices {
+        let word = current.word(index);
+        replace(word, &mut |new| {
+            if new != word {
+                edits.push(Edit::Replace { index, new });
+            }
+        });
+    }
+    edits
 }

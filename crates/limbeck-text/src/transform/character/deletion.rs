@@ -1,0 +1,34 @@
+use rand::RngCore;
+
+use super::letters::{Letters, Variants, spliced};
+use crate::BoxError;
+use crate::edit::WordText;
+use crate::transform::{Edit, EditKind, Transformation, word_swaps};
+
+/// A letter goes: `movie` → `moie`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LetterDeletion(pub Letters);
+
+impl Transformation for LetterDeletion {
+    fn edits(
+        &self,
+        current: &WordText,
+        indices: &[usize],
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<Edit>, BoxError> {
+        Ok(word_swaps(current, indices, |word, add| {
+            let (letters, places) = self.0.places(word, 0, rng);
+            for place in places {
+                add(spliced(&letters, place..place + 1, &[]));
+            }
+        }))
+    }
+
+    fn kind(&self) -> Option<EditKind> {
+        Some(EditKind::Swap)
+    }
+
+    fn is_deterministic(&self) -> bool {
+        self.0.variants == Variants::All
+    }
+}
