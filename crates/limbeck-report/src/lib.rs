@@ -14,6 +14,11 @@ macro_rules! push {
 }
 
 mod atomic;
+mod attack_csv;
+mod attack_page;
+mod attack_record;
+mod attack_run;
+mod attack_summary;
 mod chart;
 mod compare;
 mod error;
@@ -33,6 +38,11 @@ mod tensorboard;
 mod timestamp;
 
 pub use atomic::{AtomicFile, atomic_write};
+pub use attack_csv::{AttackLog, AttackLogRow, attack_csv, read_attack_log};
+pub use attack_page::{EditedText, attack_page};
+pub use attack_record::{AttackOutcome, AttackRecord, AttackedText, Mark};
+pub use attack_run::{AttackRun, FinishedAttack};
+pub use attack_summary::{AttackCounts, AttackMetrics, AttackSummary, AttackTotals};
 pub use chart::{Bar, BarChart, BarMark, Line, LineChart, LineStyle, smooth};
 pub use compare::{Comparison, Model};
 pub use error::{ReportError, Result};
