@@ -101,6 +101,26 @@ pub enum TextError {
         source: parquet::errors::ParquetError,
     },
 
+    /// A line of a file about words (WordNet, a tagger's model) is not what its format says.
+    #[error("{}:{line}: {problem}; fetch or make the file again", .path.display())]
+    LexiconLine {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: u64,
+        /// What was found and expected.
+        problem: String,
+    },
+
+    /// A file about words contradicts itself or another.
+    #[error("{}: {problem}; fetch or make the file again", .path.display())]
+    LexiconFile {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+    },
+
     /// A value has a type that is neither text nor a label.
     #[error("{}:{line}: column `{column}` holds {found}, expected {expected}; fix the row or name another column", .path.display())]
     FieldType {

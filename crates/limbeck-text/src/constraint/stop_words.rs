@@ -1,26 +1,14 @@
-use std::collections::HashSet;
-
 use super::IndexConstraint;
 use crate::edit::WordText;
+use crate::lexicon::StopWords;
 
-/// Words of a list are not replaced. They are compared as they are written, so `The` may be replaced where `the` is listed.
-#[derive(Clone, Debug, Default)]
-pub struct NoStopWords {
-    words: HashSet<String>,
-}
-
-impl NoStopWords {
-    /// A constraint against replacing any of `words`.
-    pub fn new(words: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self {
-            words: words.into_iter().map(Into::into).collect(),
-        }
-    }
-}
+/// Words of a list are not replaced; other edits may touch them. `The` may be replaced where `the` is listed.
+#[derive(Clone, Debug)]
+pub struct NoStopWords(pub StopWords);
 
 impl IndexConstraint for NoStopWords {
     fn allows(&self, current: &WordText, index: usize) -> bool {
-        !self.words.contains(current.word(index))
+        !self.0.contains(current.word(index))
     }
 
     fn judges_swaps_only(&self) -> bool {

@@ -5,6 +5,7 @@ use rand::{Rng, RngCore};
 use super::letters::{Letters, Variants, spliced};
 use crate::BoxError;
 use crate::edit::WordText;
+use crate::lexicon::adjacent_keys;
 use crate::transform::{Edit, EditKind, Transformation, word_swaps};
 
 /// A letter is mistyped as one beside it on a QWERTY keyboard, in its own case: `movie` → `mobie`.
@@ -24,23 +25,11 @@ impl Transformation for QwertySubstitution {
         Ok(word_swaps(current, indices, |word, add| {
             let (letters, places) = self.mistyped(word, rng);
             for place in places {
-                let letter = letters[place];
-                let keys = neighbouring_keys(letter).as_bytes();
-                let keys = match self.0.variants {
-                    Variants::All => keys,
-                    Variants::RandomOne if keys.is_empty() => keys,
-                    Variants::RandomOne => {
-                        let key = rng.random_range(0..keys.len());
-                        &keys[key..=key]
-                    }
-                };
-                for &key in keys {
-                    let key = char::from(key);
-                    let key = if letter.is_uppercase() {
-                        key.to_ascii_uppercase()
-                    } else {
-                        key
-                    };
+                let mut keys: Vec<char> = adjacent_keys(letters[place]).collect();
+                if self.0.variants == Variants::RandomOne && !keys.is_empty() {
+                    keys = vec![keys[rng.random_range(0..keys.len())]];
+                }
+                for key in keys {
                     add(spliced(&letters, place..place + 1, &[key]));
                 }
             }
@@ -64,42 +53,5 @@ impl QwertySubstitution {
             return (Vec::new(), 0..0);
         }
         self.0.places(word, 0, rng)
-    }
-}
-
-/// The keys beside `letter`, in `TextAttack`'s order.
-fn neighbouring_keys(letter: char) -> &'static str {
-    let mut small = letter.to_lowercase();
-    let (Some(small), None) = (small.next(), small.next()) else {
-        return "";
-    };
-    match small {
-        'q' => "was",
-        'w' => "qeasd",
-        'e' => "wsdfr",
-        'r' => "edfgt",
-        't' => "rfghy",
-        'y' => "tghju",
-        'u' => "yhjki",
-        'i' => "ujklo",
-        'o' => "iklp",
-        'p' => "ol",
-        'a' => "qwszx",
-        's' => "qweadzx",
-        'd' => "werfcxs",
-        'f' => "ertgvcd",
-        'g' => "rtyhbvd",
-        'h' => "tyugjbn",
-        'j' => "yuikmnh",
-        'k' => "uiolmj",
-        'l' => "iopk",
-        'z' => "asx",
-        'x' => "sdzc",
-        'c' => "xdfv",
-        'v' => "cfgb",
-        'b' => "vghn",
-        'n' => "bhjm",
-        'm' => "njk",
-        _ => "",
     }
 }
