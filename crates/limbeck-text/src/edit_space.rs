@@ -1,3 +1,6 @@
+mod config;
+mod resources;
+
 use std::sync::Arc;
 
 use rand::{Rng, RngCore};
@@ -6,6 +9,9 @@ use crate::BoxError;
 use crate::constraint::{Constraint, IndexConstraint, Reference};
 use crate::edit::WordText;
 use crate::transform::{Edit, EditKind, Transformation, keep_first_of_each};
+
+pub use config::EditSpaceConfig;
+pub use resources::{Resource, Resources};
 
 /// A transformation with its constraints: the texts that may follow a text.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::Format;
+use crate::{Format, Resource};
 
 /// What can go wrong with text, labels and metrics.
 ///
@@ -226,6 +226,17 @@ pub enum TextError {
         setting: &'static str,
         /// What is wrong and what to do.
         problem: String,
+    },
+
+    /// A transformation, constraint or augmenter needs a resource that was not given.
+    #[error(
+        "`{user}` needs the resource `{resource}`, and there is none; name one or use another recipe"
+    )]
+    MissingResource {
+        /// What is needed.
+        resource: Resource,
+        /// What needs it, as a run file names it.
+        user: &'static str,
     },
 
     /// A metric was asked for labels of the wrong kind, of unequal number, or for none at all.

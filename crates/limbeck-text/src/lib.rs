@@ -25,7 +25,7 @@ pub use data::{
     Column, Columns, DataSpec, Dataset, ExampleReader, Format, LabelRule, LabelSource, SkipReason,
     SkippedRow, read_examples, read_texts, text_lines,
 };
-pub use edit_space::EditSpace;
+pub use edit_space::{EditSpace, EditSpaceConfig, Resource, Resources};
 pub use error::TextError;
 pub use example::{Example, Label, Text};
 pub use language_model::{Filling, Gap, MaskedLm, SentenceEmbedder};

@@ -1,5 +1,6 @@
 //! Which words may be edited, and which edits are kept.
 
+mod config;
 mod edit_distance;
 mod input_columns;
 mod max_modification_rate;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::BoxError;
 use crate::edit::WordText;
 
+pub use config::{BuiltConstraint, ConstraintConfig, StopWordList};
 pub use edit_distance::MaxEditDistance;
 pub use input_columns::InputColumns;
 pub use max_modification_rate::MaxModificationRate;

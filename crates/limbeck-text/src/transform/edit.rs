@@ -39,6 +39,13 @@ pub enum Edit {
         /// What comes after it.
         new: String,
     },
+    /// `new`, which is several words, for a word.
+    Expand {
+        /// The word.
+        index: usize,
+        /// What comes in its place.
+        new: String,
+    },
     /// A word goes.
     Delete {
         /// The word.
@@ -67,9 +74,10 @@ impl Edit {
     pub fn kind(&self) -> EditKind {
         match self {
             Self::Replace { .. } => EditKind::Swap,
-            Self::InsertBefore { .. } | Self::InsertAfter { .. } | Self::Keep => {
-                EditKind::Insertion
-            }
+            Self::InsertBefore { .. }
+            | Self::InsertAfter { .. }
+            | Self::Expand { .. }
+            | Self::Keep => EditKind::Insertion,
             Self::Delete { .. } => EditKind::Deletion,
             Self::Merge { .. } => EditKind::Merge,
             Self::Exchange { .. } => EditKind::Exchange,
@@ -79,7 +87,7 @@ impl Edit {
     /// `text` after the edit, with [`WordText::last_edit`] set.
     pub fn apply(&self, text: &WordText) -> WordText {
         let mut edited = match self {
-            Self::Replace { index, new } => text.replace(*index, new),
+            Self::Replace { index, new } | Self::Expand { index, new } => text.replace(*index, new),
             Self::InsertBefore { index, new } => text.insert_before(*index, new),
             Self::InsertAfter { index, new } => text.insert_after(*index, new),
             Self::Delete { index } => text.delete(*index),

@@ -2,7 +2,14 @@
 
 mod character;
 mod composite;
+mod config;
 mod edit;
+mod masked_lm;
+mod synonym_insertion;
+mod synonym_swap;
+mod word_deletion;
+mod word_exchange;
+mod word_vector_swap;
 
 use std::sync::Arc;
 
@@ -15,7 +22,16 @@ pub use character::{LetterDeletion, LetterInsertion, LetterSubstitution};
 pub use character::{Letters, NeighbourSwap, QwertySubstitution, Variants};
 pub use composite::Composite;
 pub(crate) use composite::keep_first_of_each;
+pub use config::{InsertionConfig, TransformationConfig};
 pub use edit::{Edit, EditKind};
+pub use masked_lm::{
+    Fillings, MaskedInsert, MaskedMerge, MaskedReplace, MaskedReplaceAndInsert, Side,
+};
+pub use synonym_insertion::SynonymInsertion;
+pub use synonym_swap::SynonymSwap;
+pub use word_deletion::WordDeletion;
+pub use word_exchange::WordExchange;
+pub use word_vector_swap::WordVectorSwap;
 
 /// Makes the texts that are one edit away.
 pub trait Transformation: Send + Sync {

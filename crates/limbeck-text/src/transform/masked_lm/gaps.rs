@@ -1,0 +1,61 @@
+use std::borrow::Cow;
+
+use super::Side;
+use crate::Gap;
+use crate::edit::WordText;
+
+/// What stands before and after a gap.
+pub(super) struct Around<'a> {
+    before: Cow<'a, str>,
+    after: Cow<'a, str>,
+}
+
+impl<'a> Around<'a> {
+    /// The gap takes the place of word `index`.
+    pub(super) fn replacing(text: &'a WordText, index: usize) -> Self {
+        let span = text.span(index);
+        Self {
+            before: text.text()[..span.start].into(),
+            after: text.text()[span.end..].into(),
+        }
+    }
+
+    /// The gap stands beside word `index`.
+    pub(super) fn beside(text: &'a WordText, index: usize, side: Side) -> Self {
+        let span = text.span(index);
+        let whole = text.text();
+        match side {
+            Side::Before => Self {
+                before: whole[..span.start].into(),
+                after: format!(" {}", &whole[span.start..]).into(),
+            },
+            Side::After => Self {
+                before: format!("{} ", &whole[..span.end]).into(),
+                after: whole[span.end..].into(),
+            },
+        }
+    }
+
+    /// The gap takes the place of word `index` and the next.
+    pub(super) fn merging(text: &'a WordText, index: usize) -> Self {
+        let (first, second) = (text.span(index), text.span(index + 1));
+        let whole = text.text();
+        let rest = &whole[second.end..];
+        let mut between = &whole[first.end..second.start];
+        if !rest.is_empty() {
+            between = between.strip_suffix(' ').unwrap_or(between);
+        }
+        Self {
+            before: whole[..first.start].into(),
+            after: format!("{between}{rest}").into(),
+        }
+    }
+
+    pub(super) fn gap(&self) -> Gap<'_> {
+        Gap {
+            before: &self.before,
+            after: &self.after,
+            second: None,
+        }
+    }
+}

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use rand::RngCore;
+
+use super::Fillings;
+use super::gaps::Around;
+use crate::edit::WordText;
+use crate::transform::{Edit, EditKind, Transformation};
+use crate::{BoxError, Gap, MaskedLm};
+
+/// A word for one that a masked language model expects in its place (BAE-R of Garg and Ramakrishnan 2020; the replacement of Li et al.
+/// 2021).
+#[derive(Clone)]
+pub struct MaskedReplace {
+    /// The model; it sees the whole text.
+    pub model: Arc<dyn MaskedLm>,
+    /// Which of its tokens are taken.
+    pub fillings: Fillings,
+}
+
+impl Transformation for MaskedReplace {
+    fn edits(
+        &self,
+        current: &WordText,
+        indices: &[usize],
+        _: &mut dyn RngCore,
+    ) -> Result<Vec<Edit>, BoxError> {
+        let around: Vec<Around<'_>> = indices
+            .iter()
+            .map(|&index| Around::replacing(current, index))
+            .collect();
+        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
+        let mut edits = Vec::new();
+        for (&index, tokens) in indices.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
+            let others = tokens.into_iter().filter(|new| new != current.word(index));
+            edits.extend(others.map(|new| Edit::Replace { index, new }));
+        }
+        Ok(edits)
+    }
+
+    fn kind(&self) -> Option<EditKind> {
+        Some(EditKind::Swap)
+    }
+
+    fn is_deterministic(&self) -> bool {
+        true
+    }
+}
