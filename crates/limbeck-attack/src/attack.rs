@@ -103,3 +103,30 @@ impl Attack {
         })
     }
 }
+
+impl AttackResult {
+    /// The words of the original that are gone or changed, and the words of the perturbed text that have no equal partner;
+    /// ascending.
+    pub fn changed_words(&self) -> (Vec<usize>, Vec<usize>) {
+        let (old, new) = (&self.original.text, &self.perturbed.text);
+        let mut is_kept = vec![false; new.word_count()];
+        let mut gone = Vec::new();
+        for (index, place) in new.original_indices().iter().enumerate() {
+            let place = place.map(|place| place as usize);
+            match place.filter(|&place| place < is_kept.len()) {
+                Some(place) if new.word(place) == old.word(index) => is_kept[place] = true,
+                _ => gone.push(index),
+            }
+        }
+        let come = (0..is_kept.len()).filter(|&place| !is_kept[place]);
+        (gone, come.collect())
+    }
+
+    /// How many words differ, place by place over the common length.
+    pub fn words_changed(&self) -> usize {
+        self.perturbed
+            .text
+            .differing_words(&self.original.text)
+            .count()
+    }
+}

@@ -68,7 +68,10 @@ impl AttackConfig {
         }
         Ok(Attack {
             goal: self.goal,
-            space: self.space().build(resources).map_err(AttackError::Setting)?,
+            space: self
+                .space()
+                .build(resources)
+                .map_err(AttackError::Setting)?,
             search: self.search.build(gradients)?,
             query_budget: cost.query_budget,
             time_limit: cost.time_limit,

@@ -1,4 +1,4 @@
-use limbeck_text::BoxError;
+use limbeck_text::{BoxError, TextError};
 
 /// What can go wrong in an attack.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,10 @@ pub enum AttackError {
         /// The label asked for, counted from 0.
         label: u32,
     },
+
+    /// A setting is wrong, or a resource it needs is missing.
+    #[error(transparent)]
+    Setting(TextError),
 
     /// A transformation or a constraint failed.
     #[error("candidates: {0}")]

@@ -8,11 +8,13 @@
 //! No tensors here: a [`Victim`] may be a model, several, an endpoint on the network or a stub.
 
 mod attack;
+mod config;
 mod error;
 mod goal;
 mod oracle;
 mod pool;
 mod pooled_models;
+pub mod recipes;
 mod rng;
 mod run;
 mod search;
@@ -20,6 +22,7 @@ mod victim;
 mod worklist;
 
 pub use attack::{Attack, AttackResult, Outcome, StopReason};
+pub use config::{AttackConfig, Cost};
 pub use error::AttackError;
 pub use goal::Goal;
 pub use oracle::{Limits, Oracle, Scored};

@@ -1,7 +1,10 @@
 use limbeck_text::constraint::{ConstraintConfig, Reference, SimilarityMetric, StopWordList};
-use limbeck_text::transform::{Fillings, InsertionConfig, TransformationConfig};
+use limbeck_text::transform::{Fillings, InsertionConfig, Side, TransformationConfig};
 
 use crate::{AttackConfig, Goal, Importance, SearchConfig, WirConfig, WirScope};
+
+/// The least cosine of MiniLM's vectors, where the peer asks 0.936 of the Universal Sentence Encoder's.
+const MIN_COSINE: f32 = 0.936_338;
 
 /// What BAE does with the tokens that a masked language model proposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,13 @@ pub fn bae(strategy: BaeStrategy) -> AttackConfig {
         max_candidates: 50,
         min_confidence: 0.0,
     };
+    let insertion = |side| {
+        TransformationConfig::MaskedInsert(InsertionConfig {
+            max_candidates: fillings.max_candidates,
+            min_confidence: fillings.min_confidence,
+            side,
+        })
+    };
     AttackConfig {
         goal: Goal::default(),
         search: SearchConfig::GreedyWordSwapWir(WirConfig {
@@ -33,7 +43,10 @@ pub fn bae(strategy: BaeStrategy) -> AttackConfig {
         }),
         transformation: match strategy {
             BaeStrategy::Replace => TransformationConfig::MaskedReplace(fillings),
-            BaeStrategy::Insert => insertions(fillings),
+            BaeStrategy::Insert => TransformationConfig::Composite(vec![
+                insertion(Side::Before),
+                insertion(Side::After),
+            ]),
             BaeStrategy::ReplaceOrInsert => TransformationConfig::MaskedReplaceOrInsert(fillings),
             BaeStrategy::ReplaceAndInsert => TransformationConfig::MaskedReplaceAndInsert(fillings),
         },
@@ -45,7 +58,7 @@ pub fn bae(strategy: BaeStrategy) -> AttackConfig {
                 reference: Reference::Original,
             },
             ConstraintConfig::SentenceSimilarity {
-                threshold: THRESHOLD,
+                threshold: MIN_COSINE,
                 metric: SimilarityMetric::Cosine,
                 window: Some(15),
                 skip_short_texts: true,

@@ -57,7 +57,10 @@ impl SearchMethod for GreedyWordSwapWir {
             if oracle.exhausted().is_some() {
                 break;
             }
-            let candidates = space.candidates(&current.text, Some(&[index]), rng)?;
+            let Some(place) = space.place(&current.text, index) else {
+                continue;
+            };
+            let candidates = space.candidates(&current.text, Some(&[place]), rng)?;
             if candidates.is_empty() {
                 continue;
             }

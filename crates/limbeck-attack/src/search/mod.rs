@@ -7,6 +7,7 @@ mod importance;
 use std::sync::Arc;
 
 use limbeck_text::edit::WordText;
+use limbeck_text::transform::EditKind;
 use limbeck_text::{BoxError, EditSpace};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,17 @@ impl<'a> Neighbourhood<'a> {
     /// The words of `current` that may be edited, ascending.
     pub fn editable(&self, current: &WordText) -> Vec<usize> {
         self.space.editable(current)
+    }
+
+    /// Where in `current` the word stands that was word `index` of the original; `None` where it is gone.
+    ///
+    /// A search whose edits only swap words counts on, as `TextAttack`, even where a typing error cut a word in two.
+    pub fn place(&self, current: &WordText, index: usize) -> Option<usize> {
+        if self.space.transformation.kind() == Some(EditKind::Swap) {
+            return Some(index);
+        }
+        let place = current.original_indices().get(index).copied().flatten();
+        place.map(|place| place as usize)
     }
 
     /// The allowed texts one edit away at the words `indices` (`None`: at all), sorted by text in code points.
