@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::checkpoint::{Builder, Slot, WEIGHTS_FILE, Weights, write_tensors};
 use crate::config::{Architecture, ModelConfig, Target, TransformerConfig};
 use crate::encoder::{BiLstm, HiddenStates, Input, Last, Needs, Transformer};
-use crate::head::{Head, MaskedLmHead};
+use crate::head::Head;
 use crate::seed::generator;
 
 /// A classifier's results for a batch.
@@ -294,20 +294,7 @@ impl SentenceClassifier {
 
     /// Replaces all parameters by the tensors of a checkpoint of the same model.
     pub fn load(&self, weights: &Weights) -> Result<(), ModelError> {
-        for slot in &self.slots {
-            let mut parts = Vec::new();
-            for name in &slot.names {
-                let shape = || slot.parameter.shape().dims().to_vec();
-                let part = weights.get(name).cloned();
-                parts.push(part.ok_or_else(|| ModelError::MissingTensor {
-                    path: weights.path().to_owned(),
-                    name: name.clone(),
-                    shape: shape(),
-                })?);
-            }
-            slot.parameter.set(&Tensor::cat(&parts, 0)?)?;
-        }
-        Ok(())
+        load_slots(&self.slots, weights)
     }
 
     /// Writes `config.json` and `model.safetensors`, which transformers can open.
@@ -366,80 +353,24 @@ fn build_transformer(
     })
 }
 
-/// A masked language model: encoder and tied vocabulary head.
-#[derive(Debug, Clone)]
-pub struct MaskedLanguageModel {
-    encoder: Transformer,
-    head: MaskedLmHead,
-    slots: Vec<Slot>,
-}
-
-impl MaskedLanguageModel {
-    /// Loads a Hugging Face `*ForMaskedLM` folder.
-    pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
-        let config = TransformerConfig::open(&path)?;
-        if config.reduced.is_some() {
-            // The vocabulary layer is tied to a word table as wide as the layers.
-            return Err(ModelError::UnsupportedModel {
-                path,
-                model_type: config.model_type().to_owned(),
-            });
+/// Replaces all parameters by a checkpoint's tensors.
+pub(crate) fn load_slots(slots: &[Slot], weights: &Weights) -> Result<(), ModelError> {
+    for slot in slots {
+        let mut parts = Vec::new();
+        for name in &slot.names {
+            let part = weights.get(name).cloned();
+            parts.push(part.ok_or_else(|| ModelError::MissingTensor {
+                path: weights.path().to_owned(),
+                name: name.clone(),
+                shape: slot.parameter.shape().dims().to_vec(),
+            })?);
         }
-        let weights = Weights::open(folder)?;
-        let mut builder = Builder::new(Some(&weights), device);
-        let encoder = Transformer::build(
-            &config,
-            &model_prefix(config.architecture, &weights),
-            &mut builder,
-        )?;
-        let head = MaskedLmHead::build(&config, encoder.word_embeddings(), &mut builder)?;
-        Ok(Self {
-            encoder,
-            head,
-            slots: builder.slots,
-        })
+        slot.parameter.set(&Tensor::cat(&parts, 0)?)?;
     }
-
-    /// The encoder.
-    pub fn encoder(&self) -> &Transformer {
-        &self.encoder
-    }
-
-    /// All parameters, in a fixed order.
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
-    }
-
-    /// Vocabulary logits at packed rows `rows` of the batch, `[M, V]`.
-    pub fn logits(
-        &self,
-        batch: &Batch,
-        input: Input<'_>,
-        rows: &[u32],
-        pass: &Pass,
-    ) -> Result<Tensor, ModelError> {
-        let encoded = self
-            .encoder
-            .encode(batch, input, Needs::NOTHING, Queries::All, pass)?;
-        let Last::All(x) = encoded.last else {
-            unreachable!("all rows were asked for")
-        };
-        let rows = Tensor::new(rows, x.device())?;
-        self.head.logits(&x.index_select(&rows, 0)?, pass)
-    }
-
-    /// Writes `config.json` and `model.safetensors`, which transformers can open.
-    pub fn save(&self, folder: &Path) -> Result<(), ModelError> {
-        save_model(
-            folder,
-            &self.encoder.config().to_json(None),
-            &tensors_of(&self.slots)?,
-        )
-    }
+    Ok(())
 }
 
-fn tensors_of(slots: &[Slot]) -> Result<BTreeMap<String, Tensor>, ModelError> {
+pub(crate) fn tensors_of(slots: &[Slot]) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let mut tensors = BTreeMap::new();
     for slot in slots {
         tensors.extend(slot.split(&slot.parameter.value())?);
@@ -447,7 +378,7 @@ fn tensors_of(slots: &[Slot]) -> Result<BTreeMap<String, Tensor>, ModelError> {
     Ok(tensors)
 }
 
-fn save_model(
+pub(crate) fn save_model(
     folder: &Path,
     config: &serde_json::Value,
     tensors: &BTreeMap<String, Tensor>,
@@ -463,7 +394,7 @@ fn save_model(
 }
 
 /// `bert.` and the like when the checkpoint's names have it, nothing when they are bare.
-fn model_prefix(architecture: Architecture, weights: &Weights) -> String {
+pub(crate) fn model_prefix(architecture: Architecture, weights: &Weights) -> String {
     let prefix = format!("{}.", architecture.model_type());
     if weights.has_prefix(&prefix) {
         prefix

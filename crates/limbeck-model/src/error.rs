@@ -230,6 +230,24 @@ pub enum ModelError {
         path: PathBuf,
     },
 
+    /// A checkpoint without a masked-language-model head.
+    #[error("{}: the checkpoint has no masked-language-model head (tensor `{name}`); train one with `limbeck pretrain mlm`, or give a `*ForMaskedLM` checkpoint", .path.display())]
+    NoMaskedLmHead {
+        /// The weights file.
+        path: PathBuf,
+        /// A tensor that every such head has.
+        name: String,
+    },
+
+    /// A vocabulary matrix that is not the word embeddings.
+    #[error("{}: tensor `{name}` differs from the word embeddings; only heads tied to them are supported", .path.display())]
+    UntiedHead {
+        /// The weights file.
+        path: PathBuf,
+        /// The matrix.
+        name: String,
+    },
+
     /// A checkpoint's labels are not the task's.
     #[error("{}: the checkpoint predicts {found}, the task has {expected}; give the task these labels in this order, or fine-tune from the base model", .path.display())]
     LabelMismatch {
@@ -294,6 +312,24 @@ pub enum ModelError {
         /// The file.
         path: PathBuf,
         /// What was found and what was expected.
+        problem: String,
+    },
+
+    /// Word vectors or settings of theirs that do not fit each other.
+    #[error("word vectors: {problem}")]
+    Vectors {
+        /// What was found, what was expected and what to do.
+        problem: String,
+    },
+
+    /// A file of words, such as constraints or ratings, is malformed.
+    #[error("{}:{line}: {problem}", .path.display())]
+    LexiconLine {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What was found, what was expected and what to do.
         problem: String,
     },
 }

@@ -166,6 +166,40 @@ pub(crate) fn sentence_pass(batch: &Batch, pass: &Pass) -> Pass {
     }
 }
 
+/// What the parts of a masked-language-model head are called in a checkpoint.
+pub(crate) struct MaskedLmNames {
+    pub(crate) dense: &'static str,
+    pub(crate) norm: &'static str,
+    pub(crate) bias: &'static str,
+    /// The vocabulary matrix, where a file holds it beside the word embeddings that it is tied to.
+    pub(crate) decoder: &'static str,
+}
+
+impl MaskedLmNames {
+    pub(crate) fn of(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Bert => Self {
+                dense: "cls.predictions.transform.dense",
+                norm: "cls.predictions.transform.LayerNorm",
+                bias: "cls.predictions.bias",
+                decoder: "cls.predictions.decoder.weight",
+            },
+            Architecture::Roberta | Architecture::MpNet => Self {
+                dense: "lm_head.dense",
+                norm: "lm_head.layer_norm",
+                bias: "lm_head.bias",
+                decoder: "lm_head.decoder.weight",
+            },
+            Architecture::DistilBert => Self {
+                dense: "vocab_transform",
+                norm: "vocab_layer_norm",
+                bias: "vocab_projector.bias",
+                decoder: "vocab_projector.weight",
+            },
+        }
+    }
+}
+
 /// The masked-language-model head: dense, GELU, norm, and the tied word embeddings.
 #[derive(Debug, Clone)]
 pub struct MaskedLmHead {
@@ -182,35 +216,27 @@ impl MaskedLmHead {
         words: &Parameter,
         builder: &mut Builder<'_>,
     ) -> Result<Self, ModelError> {
-        let (dense, norm, bias) = match config.architecture {
-            Architecture::Bert => (
-                "cls.predictions.transform.dense",
-                "cls.predictions.transform.LayerNorm",
-                "cls.predictions.bias",
-            ),
-            Architecture::Roberta | Architecture::MpNet => {
-                ("lm_head.dense", "lm_head.layer_norm", "lm_head.bias")
-            }
-            Architecture::DistilBert => (
-                "vocab_transform",
-                "vocab_layer_norm",
-                "vocab_projector.bias",
-            ),
-        };
+        let names = MaskedLmNames::of(config.architecture);
         let hidden = config.hidden_size;
         Ok(Self {
             dense: Dense::build(
-                dense,
+                names.dense,
                 hidden,
                 hidden,
                 Init::Normal(config.initializer_range),
                 builder,
             )?,
-            norm: build_norm(config, norm, builder)?,
+            norm: build_norm(config, names.norm, builder)?,
             decoder: words.clone(),
-            bias: builder.parameter(bias, &[config.vocabulary_size], Init::Zeros)?,
+            bias: builder.parameter(names.bias, &[config.vocabulary_size], Init::Zeros)?,
             activation: config.activation,
         })
+    }
+
+    /// The same head, through which the word embeddings do not learn.
+    pub(crate) fn with_frozen_words(mut self) -> Self {
+        self.decoder = self.decoder.frozen();
+        self
     }
 
     /// Vocabulary logits of the given rows; `hidden`: `[M, H]`. Returns `[M, V]`.

@@ -12,14 +12,17 @@ mod error;
 mod head;
 mod hub;
 mod layer_selection;
+mod masked_lm;
+mod pieces;
 mod seed;
+mod sentence_encoder;
 mod student;
 mod tokenizer;
 mod word_vectors;
 
 pub use batch::{Batch, batches_by_tokens};
 pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
-pub use classifier::{MaskedLanguageModel, Output, SentenceClassifier};
+pub use classifier::{Output, SentenceClassifier};
 pub use config::{
     Architecture, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
 };
@@ -30,10 +33,17 @@ pub use error::ModelError;
 pub use head::{Head, MaskedLmHead};
 pub use hub::{Download, HubSettings, ModelSource, Network, resolve};
 pub use layer_selection::LayerSelection;
+pub use masked_lm::{Learns, MaskedLanguageModel};
+pub use pieces::Pieces;
 pub use seed::{generator, stream_key};
+pub use sentence_encoder::{Pooling, SentenceEncoder};
 pub use student::{
     BertStudent, BiLstmStudent, EmbeddingConfig, EmbeddingSource, SmallBertStudent, StudentConfig,
     Vocabulary,
 };
 pub use tokenizer::{Encoding, TextTokenizer};
-pub use word_vectors::{EmbeddingTable, Keep, WordVectors};
+pub use word_vectors::{
+    AntonymShare, Constraints, CounterFitConfig, CounterFitStep, CounterFitSummary, EmbeddingTable,
+    Keep, NeighbourList, Ranking, RatedPair, RatingAgreement, VectorStore, WordVectors,
+    antonyms_among_neighbours, counter_fit, rating_agreement, read_rated_pairs, read_word_pairs,
+};

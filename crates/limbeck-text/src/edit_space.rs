@@ -83,19 +83,19 @@ impl EditSpace {
         Ok(candidates)
     }
 
-    /// One of the texts one edit of `current` away that please every constraint and `accept`, each as likely as the other; `None`
-    /// where there is none.
+    /// One of the texts that `edits` make of `current` that pleases every constraint and `accept`, each as likely as the other;
+    /// `None` where there is none.
     ///
     /// Edits are drawn and carried out one by one until one holds, which gives the same distribution as a draw from all that
     /// hold, without making them.
-    pub(crate) fn sample(
+    pub(crate) fn draw(
         &self,
+        edits: &[Edit],
         current: &WordText,
         original: &WordText,
         accept: impl Fn(&WordText) -> bool,
         rng: &mut dyn RngCore,
     ) -> Result<Option<WordText>, BoxError> {
-        let edits = self.edits(current, None, rng)?;
         let is_composite = !self.transformation.members().is_empty();
         let mut left: Vec<usize> = (0..edits.len()).collect();
         while !left.is_empty() {
@@ -105,6 +105,7 @@ impl EditSpace {
                 let mut before = edits[..drawn].iter();
                 before.any(|other| other.gives_same_text(edit, current))
             };
+            // A composite gives each text once, so a text made in two ways must not be twice as likely.
             if is_composite && is_repeat() {
                 continue;
             }
@@ -120,7 +121,8 @@ impl EditSpace {
         Ok(None)
     }
 
-    fn edits(
+    /// The edits of `current` at the words `indices` that may be edited (`None`: at all), not yet judged.
+    pub(crate) fn edits(
         &self,
         current: &WordText,
         indices: Option<&[usize]>,

@@ -5,6 +5,7 @@
 //! environment or keeps state. Every error is a [`TextError`].
 
 mod atomic;
+pub mod augment;
 pub mod constraint;
 mod data;
 pub mod edit;

@@ -293,6 +293,17 @@ impl GlueTask {
         }
     }
 
+    /// The columns of its own tsv that hold the first text, the second and the label.
+    pub fn columns(self) -> (&'static str, Option<&'static str>, &'static str) {
+        let layout = self.layout();
+        (layout.first, layout.second, layout.label)
+    }
+
+    /// How its own tsv writes the labels, in class order; none for scores.
+    pub fn file_labels(self) -> &'static [&'static str] {
+        self.layout().file_labels
+    }
+
     pub(crate) fn layout(self) -> GlueLayout {
         let (first, second, label, file_labels) = match self {
             Self::Cola | Self::Sst2 => ("sentence", None, "label", ZERO_ONE),

@@ -42,6 +42,25 @@ pub enum TrainError {
         /// The objective.
         objective: &'static str,
     },
+    /// A tokenizer without the token that hides others.
+    #[error(
+        "the tokenizer has no mask token; name one under `mask_token` in `tokenizer_config.json`, or choose a model of a masked-language-model family"
+    )]
+    NoMaskToken,
+    /// A source of raw text without any.
+    #[error("{}: no text; expected at least one line that is not blank", .path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A sentence-transformers folder that asks for something not supported.
+    #[error("{}: {problem}", .path.display())]
+    SentenceTransformer {
+        /// The settings file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// An objective needs a teacher, and there is none.
     #[error(
         "objective `{objective}` learns from a teacher, and there is none; run `limbeck distill` with one, or remove the objective"

@@ -6,11 +6,16 @@
 
 mod cache;
 mod config;
+mod corpus;
 mod data;
+mod embedder;
 mod error;
 mod evaluate;
+mod filler;
+mod masking;
 mod objective;
 mod predictor;
+mod pretrain;
 pub mod resume;
 mod schedule;
 mod teacher;
@@ -18,14 +23,21 @@ mod train;
 
 pub use cache::{CacheHeader, StoredTeacher};
 pub use config::{OptimizerKind, TrainConfig};
+pub use corpus::{Sentence, TextRows, TextSource, hold_out};
 pub use data::{EncodedSet, epoch_order};
+pub use embedder::TextEmbedder;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
+pub use filler::MaskedLmFiller;
+pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
 pub use objective::{
     Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
     ObjectiveConfig, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
 };
 pub use predictor::Predictor;
+pub use pretrain::{
+    MASKED_ACCURACY, MaskedScores, PERPLEXITY, Pretraining, evaluate_masked, pretrain,
+};
 pub use schedule::Schedule;
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{EvaluationEvent, Folders, Observer, Run, StepEvent, Summary, train};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use fs_err as fs;
-use limbeck_model::{SentenceClassifier, Weights, write_tensors};
+use limbeck_model::{MaskedLanguageModel, ModelError, SentenceClassifier, Weights, write_tensors};
 use limbeck_ops::optimizer::Optimizer;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct Progress {
     pub step: u64,
     /// Sentences trained on, counted again in every epoch.
     pub sentences: u64,
+    /// Tokens trained on.
+    #[serde(default)]
+    pub tokens: u64,
     /// Best dev evaluation so far.
     pub best: Option<Best>,
     /// Evaluations since then.
@@ -34,10 +37,50 @@ pub struct Progress {
 pub struct Best {
     /// Step it was made after.
     pub step: u64,
-    /// Score of the task's first metric.
+    /// Score of the task's first metric; of a language model the negative loss.
     pub score: f64,
     /// Scores of all metrics by name.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// A model whose parameters can be stored and put back.
+pub trait Checkpointed {
+    /// The checkpoint's tensors by name.
+    fn tensors(&self) -> Result<BTreeMap<String, Tensor>, ModelError>;
+
+    /// Replaces all parameters by those of a checkpoint of the same model.
+    fn load(&self, weights: &Weights) -> Result<(), ModelError>;
+
+    /// Writes a Hugging Face folder.
+    fn save(&self, folder: &Path) -> Result<(), ModelError>;
+}
+
+impl Checkpointed for SentenceClassifier {
+    fn tensors(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
+        self.tensors()
+    }
+
+    fn load(&self, weights: &Weights) -> Result<(), ModelError> {
+        self.load(weights)
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        self.save(folder)
+    }
+}
+
+impl Checkpointed for MaskedLanguageModel {
+    fn tensors(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
+        self.tensors()
+    }
+
+    fn load(&self, weights: &Weights) -> Result<(), ModelError> {
+        self.load(weights)
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        self.save(folder)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +95,7 @@ struct Stored {
 pub fn save(
     folder: &Path,
     progress: &Progress,
-    model: &SentenceClassifier,
+    model: &dyn Checkpointed,
     optimizer: &Optimizer,
 ) -> Result<(), TrainError> {
     fs::create_dir_all(folder)?;
@@ -113,7 +156,7 @@ fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
 /// Puts a stored state back into model and optimiser; `None` when there is none.
 pub fn load(
     folder: &Path,
-    model: &SentenceClassifier,
+    model: &dyn Checkpointed,
     optimizer: &mut Optimizer,
 ) -> Result<Option<Progress>, TrainError> {
     let Some(stored) = read_state(folder)? else {

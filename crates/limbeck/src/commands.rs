@@ -1,9 +1,14 @@
 //! One module for each command.
 
+pub(crate) mod augment;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inputs;
 pub(crate) mod predict;
+pub(crate) mod pretrain;
 pub(crate) mod report;
+pub(crate) mod resources;
+pub(crate) mod run;
 pub(crate) mod scores;
 pub(crate) mod train;
+pub(crate) mod vectors;

@@ -13,7 +13,7 @@ use clap::Parser;
 use limbeck_model::ModelError;
 use limbeck_train::TrainError;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, PretrainCommand};
 use crate::settings::BadSettings;
 
 // Pages once had are kept: clearing fresh ones costs a tenth of a training step with the system's allocator.
@@ -42,10 +42,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Finetune(args) => commands::train::finetune(&args, cli.quiet),
         Command::Distill(args) => commands::train::distill(&args, cli.quiet),
+        Command::Pretrain(PretrainCommand::Mlm(args)) => {
+            commands::pretrain::masked_lm(&args, cli.quiet)
+        }
         Command::Evaluate(args) => commands::evaluate::run(&args, cli.quiet),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Augment(args) => commands::augment::run(&args, cli.quiet),
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),
+        Command::Resources(args) => commands::resources::run(&args),
+        Command::Vectors(command) => commands::vectors::run(&command, cli.quiet),
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a run shows and writes while it goes: bars, log, TensorBoard events.
 
-use std::collections::BTreeMap;
-
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use limbeck_report::{EvalRecord, EventWriter, LogRecord, RunDir, StepRecord};
 use limbeck_train::{EvaluationEvent, Observer, StepEvent, TrainError};
@@ -95,18 +93,13 @@ impl Observer for RunObserver<'_> {
     }
 
     fn on_evaluation(&mut self, event: &EvaluationEvent<'_>) -> Result<(), TrainError> {
-        let metrics: BTreeMap<String, f64> = event
-            .evaluation
+        let scores: Vec<String> = event
             .metrics
-            .iter()
-            .map(|(metric, &score)| (metric.name().to_owned(), score))
-            .collect();
-        let scores: Vec<String> = metrics
             .iter()
             .map(|(name, score)| format!("{name} {score:.4}"))
             .collect();
         let best = if event.is_best { ", best so far" } else { "" };
-        let (step, loss) = (event.step, event.evaluation.loss);
+        let (step, loss) = (event.step, event.loss);
         self.bar.suspend(|| {
             tracing::info!(
                 "step {step}: dev {}, loss {loss:.4}{best}",
@@ -117,7 +110,7 @@ impl Observer for RunObserver<'_> {
             step,
             epoch: event.epoch.ceil() as u64,
             split: "dev".into(),
-            metrics,
+            metrics: event.metrics.clone(),
             loss,
         }))
     }

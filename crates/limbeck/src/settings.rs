@@ -7,6 +7,7 @@ use limbeck_model::StudentConfig;
 use limbeck_report::Role;
 use limbeck_text::{DataSpec, Metric};
 use limbeck_train::{ObjectiveConfig, TrainConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A run file or an argument that cannot be meant; exit code 2.
@@ -145,30 +146,47 @@ pub(crate) struct ExtraSet {
 impl RunFile {
     /// Reads a run file and applies `key=value` overrides.
     pub(crate) fn read(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
-        let text = fs_err::read_to_string(path).map_err(|e| {
-            BadSettings::new(format!(
-                "{e}; `limbeck init` writes a run file to begin with"
-            ))
-        })?;
-        if overrides.is_empty() {
-            // Straight from the text: errors point at their line.
-            return toml::from_str(&text).map_err(|e| bad(path, &e));
-        }
-        let mut table: toml::Table = toml::from_str(&text).map_err(|e| bad(path, &e))?;
-        for item in overrides {
-            apply(&mut table, item)?;
-        }
-        let merged = toml::to_string(&table)?;
-        toml::from_str(&merged).map_err(|e| {
-            BadSettings::new(format!(
-                "{} with {}: {}",
-                path.display(),
-                overrides.join(" "),
-                e.message()
-            ))
-            .into()
-        })
+        read_settings(path, overrides)
     }
+}
+
+/// Reads the run file of any command and applies `key=value` overrides.
+pub(crate) fn read_settings<T: DeserializeOwned>(
+    path: &Path,
+    overrides: &[String],
+) -> anyhow::Result<T> {
+    let text = fs_err::read_to_string(path).map_err(|e| {
+        BadSettings::new(format!(
+            "{e}; `limbeck init` writes a run file to begin with"
+        ))
+    })?;
+    parse_settings(&text, path, overrides)
+}
+
+/// The settings in the text of a run file, with `key=value` overrides; `path` is what errors name.
+pub(crate) fn parse_settings<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    overrides: &[String],
+) -> anyhow::Result<T> {
+    if overrides.is_empty() {
+        // Straight from the text: errors point at their line.
+        return toml::from_str(text).map_err(|e| bad(path, &e));
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(|e| bad(path, &e))?;
+    for item in overrides {
+        apply(&mut table, item)?;
+    }
+    let merged = toml::to_string(&table)?;
+    toml::from_str(&merged).map_err(|e| {
+        BadSettings::new(format!(
+            "{} with {}: {}",
+            path.display(),
+            overrides.join(" "),
+            e.message()
+        ))
+        .into()
+    })
 }
 
 fn bad(path: &Path, error: &toml::de::Error) -> anyhow::Error {

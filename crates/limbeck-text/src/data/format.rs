@@ -43,7 +43,7 @@ fn open_as(spec: &DataSpec, format: Format) -> Result<Source, TextError> {
     }
 }
 
-fn detect(spec: &DataSpec) -> Result<Format, TextError> {
+pub(super) fn detect(spec: &DataSpec) -> Result<Format, TextError> {
     let extension = extension(spec);
     match extension.as_str() {
         "csv" => return Ok(Format::Csv),

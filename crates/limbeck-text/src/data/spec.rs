@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::glue;
+use super::{format, glue};
 use crate::{GlueTask, TextError};
 
 /// Where examples are and how to read them. A run file states only what cannot be told from the file.
@@ -63,6 +63,14 @@ impl DataSpec {
             Format::Auto if is_plain_tsv => self.glue_task.or_else(|| glue::task_of(&self.path)),
             Format::Auto => self.glue_task,
             _ => None,
+        }
+    }
+
+    /// The format: the one stated, or told from the name and the first line as [`read_examples`](crate::read_examples) does.
+    pub fn found_format(&self) -> Result<Format, TextError> {
+        match self.format {
+            Format::Auto => format::detect(self),
+            stated => Ok(stated),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::settings::BadSettings;
 
 const FINETUNE: &str = include_str!("init/finetune.toml");
 const DISTILL: &str = include_str!("init/distill.toml");
+const PRETRAIN_MLM: &str = include_str!("init/pretrain_mlm.toml");
 const COMMON: &str = include_str!("init/common.toml");
 
 /// Runs the command.
@@ -33,6 +34,7 @@ fn template(kind: InitKind) -> String {
     match kind {
         InitKind::Finetune => format!("{FINETUNE}{COMMON}"),
         InitKind::Distill => format!("{DISTILL}{COMMON}"),
+        InitKind::PretrainMlm => PRETRAIN_MLM.to_owned(),
     }
 }
 

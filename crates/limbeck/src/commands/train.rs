@@ -8,7 +8,7 @@ use candle_core::Device;
 use limbeck_model::{HiddenStates, SentenceClassifier, StudentConfig, Target, TextTokenizer};
 use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
-    Selected, SplitMetrics, Summary as SeedSummary, TrainingSummary,
+    SplitMetrics, Summary as SeedSummary,
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
@@ -19,8 +19,12 @@ use limbeck_train::{
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
 use crate::commands::inputs::{NamedSet, Sets, hash_inputs};
+use crate::commands::run::{
+    already_finished, announce, announce_seeds, begin, folder_bytes, label, prepare, provenance,
+    training_summary,
+};
 use crate::commands::scores::score;
-use crate::environment::{device, model_folder, now, peak_memory_bytes};
+use crate::environment::{device, model_folder, peak_memory_bytes};
 use crate::interrupt;
 use crate::progress::{RunObserver, example_bar};
 use crate::settings::{BadSettings, ModelSettings, RunFile, TeacherSettings};
@@ -120,23 +124,8 @@ fn run_seeds(
         .run()?;
         scores.extend(finished.metrics().headline_score().map(|score| score.value));
     }
-    if let Some(SeedSummary {
-        median,
-        min,
-        max,
-        count,
-    }) = SeedSummary::of(&scores)
-    {
-        print_line(&format!(
-            "{count} seeds: median {median:.4}, from {min:.4} to {max:.4}"
-        ));
-    }
+    announce_seeds(&scores);
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "results go to standard output")]
-fn print_line(line: &str) {
-    println!("{line}");
 }
 
 /// One run: settings, folder and device.
@@ -178,7 +167,7 @@ impl Job {
         )?;
         let provenance = self.provenance(teacher_folder.as_deref(), model_path.as_deref())?;
         if RunState::of(&self.out)? == RunState::Finished {
-            return self.already_finished(&provenance);
+            return already_finished(&self.out, file, &provenance);
         }
         let models = self.open_models(&sets, teacher, model_path.as_deref())?;
         let objective = WeightedSum::new(&file.objective, models.student.target())?;
@@ -192,10 +181,7 @@ impl Job {
         }
 
         interrupt::listen();
-        let mut run = match RunState::of(&self.out)? {
-            RunState::Unfinished => RunDir::open_unfinished(&self.out, file, &provenance)?,
-            _ => RunDir::create(&self.out, file, &provenance)?,
-        };
+        let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
         let teacher = self.teacher_signals(&models, &sets, &objective)?;
         let setup = Run {
@@ -210,7 +196,7 @@ impl Job {
         let summary = self.train(&mut run, &setup, &models)?;
         let metrics = self.judge(&run, &sets, &models, &summary, started)?;
         let finished = run.finish(&metrics)?;
-        self.announce(&finished);
+        announce(&self.out, &finished);
         Ok(finished)
     }
 
@@ -229,33 +215,8 @@ impl Job {
             .into_iter()
             .filter_map(|(n, p)| Some((n, p?)))
             .collect();
-        Ok(Provenance {
-            version: env!("CARGO_PKG_VERSION").into(),
-            commit: option_env!("LIMBECK_COMMIT").map(str::to_owned),
-            command_line: std::env::args().collect(),
-            seed: self.file.seed,
-            device: if self.device.is_cpu() {
-                "cpu".into()
-            } else {
-                "cuda:0".into()
-            },
-            threads: rayon::current_num_threads(),
-            inputs: hash_inputs(&self.file.data, &models)?,
-            started: now(),
-            resumed: Vec::new(),
-        })
-    }
-
-    /// A finished run is never changed; asked for the same again, there is nothing to do.
-    fn already_finished(&self, provenance: &Provenance) -> anyhow::Result<FinishedRun> {
-        let finished = FinishedRun::open(&self.out)?;
-        finished.check_same(&self.file, provenance).with_context(|| {
-            let out = self.out.display();
-            format!("{out}: holds a finished run with other settings or inputs; choose another `--out`, or remove the folder")
-        })?;
-        tracing::info!("{}: already finished; nothing to do", self.out.display());
-        self.announce(&finished);
-        Ok(finished)
+        let inputs = hash_inputs(&self.file.data, &models)?;
+        Ok(provenance(self.file.seed, &self.device, inputs))
     }
 
     fn open_models(
@@ -375,19 +336,8 @@ impl Job {
 
     fn train(&self, run: &mut RunDir, setup: &Run<'_>, models: &Models) -> anyhow::Result<Summary> {
         let (best, last, checkpoint) = (run.model_path(), run.last_path(), run.checkpoint_path());
-        for folder in [&best, &last] {
-            models.tokenizer.save(folder)?;
-        }
-        if let Some(step) = limbeck_train::resume::steps_done(&checkpoint)? {
-            tracing::info!("{}: going on after step {step}", self.out.display());
-            run.truncate_log_after(step)?;
-        } else {
-            run.truncate_log_after(0)?;
-        }
-        let label = self
-            .out
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        prepare(run, &models.tokenizer)?;
+        let label = label(&self.out);
         let mut observer = RunObserver::new(run, &label, self.file.train.log_every, self.quiet)?;
         let folders = Folders {
             best: &best,
@@ -472,33 +422,15 @@ impl Job {
             },
             headline,
             splits,
-            training: Some(training_summary(summary, sets.train.len(), &self.file)),
+            training: Some(training_summary(
+                summary,
+                sets.train.len(),
+                &self.file.train,
+            )),
             sentences_per_s: Some(speed(sets, models, max_tokens)?),
             peak_memory_bytes: peak_memory_bytes(),
             wall_time_s: started.elapsed().as_secs_f64(),
         })
-    }
-
-    fn announce(&self, finished: &FinishedRun) {
-        let metrics = finished.metrics();
-        let scores: Vec<String> = metrics
-            .splits
-            .iter()
-            .filter_map(|split| {
-                Some(format!(
-                    "{} {:.4}",
-                    split.split,
-                    split.metrics.get(&metrics.headline.metric)?.value
-                ))
-            })
-            .collect();
-        print_line(&format!(
-            "{}: {}: {} {}",
-            self.out.display(),
-            metrics.model.name,
-            metrics.headline.metric,
-            scores.join(", ")
-        ));
     }
 }
 
@@ -511,24 +443,6 @@ fn check_same_target(teacher: &Target, task: &Target) -> anyhow::Result<()> {
         "`teacher`: predicts {teacher}, the data has {task}; {advice}"
     ))
     .into())
-}
-
-fn training_summary(summary: &Summary, examples: usize, file: &RunFile) -> TrainingSummary {
-    let (steps_per_epoch, _) = file.train.steps(examples);
-    let epoch = |step: u64| step.div_ceil(steps_per_epoch);
-    TrainingSummary {
-        best: Selected {
-            step: summary.best.step,
-            epoch: epoch(summary.best.step),
-            metrics: summary.best.metrics.clone(),
-        },
-        last: Selected {
-            step: summary.steps,
-            epoch: epoch(summary.steps),
-            metrics: summary.last.clone(),
-        },
-        samples_per_s: summary.samples_per_s,
-    }
 }
 
 fn write_predictions(
@@ -584,12 +498,4 @@ fn model_type(model: &SentenceClassifier) -> String {
         .and_then(|kind| kind.as_str())
         .unwrap_or_default()
         .to_owned()
-}
-
-fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut total = 0;
-    for entry in fs_err::read_dir(folder)? {
-        total += entry?.metadata()?.len();
-    }
-    Ok(total)
 }

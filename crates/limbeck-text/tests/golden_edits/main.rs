@@ -1,0 +1,8 @@
+//! Transformations, constraints and augmenters against cases made by running `TextAttack`.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod augment;
+#[path = "../golden/mod.rs"]
+mod golden;
+mod transform;
+mod words;

@@ -1,0 +1,165 @@
+//! An output file that grows row by row and is taken up again after a kill.
+
+use std::io::{BufWriter, Seek, SeekFrom, Write, stdout};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use fs_err as fs;
+use limbeck_report::atomic_write;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::BadSettings;
+
+/// Where the rows go.
+pub(super) enum Sink {
+    Standard(BufWriter<std::io::Stdout>),
+    Part(PartFile),
+}
+
+/// `.NAME.part` with the rows so far, and `.NAME.state` with what they are.
+pub(super) struct PartFile {
+    out: PathBuf,
+    part: PathBuf,
+    state_path: PathBuf,
+    state: State,
+    file: fs::File,
+}
+
+/// What the part holds; written after its rows, so a longer part is cut back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    /// All settings and the hashes of all inputs.
+    made_by: String,
+    rows: u64,
+    new_rows: u64,
+    bytes: u64,
+}
+
+impl Sink {
+    /// Begins, or goes on where the same settings stopped.
+    pub(super) fn open(out: Option<&Path>, made_by: &str) -> anyhow::Result<Self> {
+        let Some(out) = out else {
+            return Ok(Self::Standard(BufWriter::new(stdout())));
+        };
+        Ok(Self::Part(PartFile::open(out, made_by)?))
+    }
+
+    /// Input rows that are done.
+    pub(super) fn rows_done(&self) -> u64 {
+        match self {
+            Self::Standard(_) => 0,
+            Self::Part(part) => part.state.rows,
+        }
+    }
+
+    /// Whether nothing has been written, not even a header.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Standard(_) => true,
+            Self::Part(part) => part.state.bytes == 0,
+        }
+    }
+
+    /// New rows among what was written by earlier sessions.
+    pub(super) fn new_rows(&self) -> u64 {
+        match self {
+            Self::Standard(_) => 0,
+            Self::Part(part) => part.state.new_rows,
+        }
+    }
+
+    /// Adds the output of `rows` input rows.
+    pub(super) fn append(&mut self, text: &str, rows: u64, new_rows: u64) -> anyhow::Result<()> {
+        match self {
+            Self::Standard(out) => {
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+            }
+            Self::Part(part) => part.append(text, rows, new_rows)?,
+        }
+        Ok(())
+    }
+
+    /// Gives the file its name.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Standard(mut out) => Ok(out.flush()?),
+            Self::Part(part) => part.finish(),
+        }
+    }
+}
+
+impl PartFile {
+    fn open(out: &Path, made_by: &str) -> anyhow::Result<Self> {
+        if out.exists() {
+            return Err(BadSettings::new(format!(
+                "{}: there already; choose another `--out`, or remove it",
+                out.display()
+            ))
+            .into());
+        }
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        let part = out.with_file_name(format!(".{name}.part"));
+        let state_path = out.with_file_name(format!(".{name}.state"));
+        let begun = State {
+            made_by: made_by.to_owned(),
+            rows: 0,
+            new_rows: 0,
+            bytes: 0,
+        };
+        let mut state = begun.clone();
+        if part.exists() && state_path.exists() {
+            let text = fs::read_to_string(&state_path)?;
+            let stored = serde_json::from_str(&text);
+            state = stored.with_context(|| {
+                let path = state_path.display();
+                format!("{path}: not what this version writes; remove it to begin anew")
+            })?;
+            if state.made_by != begun.made_by {
+                let (part, state) = (part.display(), state_path.display());
+                return Err(BadSettings::new(format!(
+                    "{part}: begun with other settings or inputs; choose another `--out`, or remove it and {state}"
+                ))
+                .into());
+            }
+        }
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&part)?;
+        let length = file.metadata()?.len();
+        if length < state.bytes {
+            state = begun;
+        }
+        file.set_len(state.bytes)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self {
+            out: out.to_owned(),
+            part,
+            state_path,
+            state,
+            file,
+        })
+    }
+
+    fn append(&mut self, text: &str, rows: u64, new_rows: u64) -> anyhow::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.state.rows += rows;
+        self.state.new_rows += new_rows;
+        self.state.bytes += text.len() as u64;
+        Ok(atomic_write(
+            &self.state_path,
+            &serde_json::to_vec(&self.state)?,
+        )?)
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.part, &self.out)?;
+        // What is left is only a note; a run that ends here is complete.
+        let _ = fs::remove_file(&self.state_path);
+        Ok(())
+    }
+}

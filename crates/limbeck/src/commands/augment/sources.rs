@@ -1,0 +1,128 @@
+//! What a recipe knows words by, opened before the first row.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use candle_core::Device;
+use limbeck_text::Resources;
+use limbeck_text::augment::AugmentRecipe;
+use limbeck_text::lexicon::{BrillTagger, PerceptronTagger, Tagger, WordNeighbours, WordNet};
+use limbeck_train::{MaskedLmFiller, TextEmbedder};
+
+use super::settings::ResourceSettings;
+use crate::cli::VectorSource;
+use crate::commands::resources::{Depth, Resource, Store};
+use crate::commands::vectors;
+use crate::environment::model_folder;
+
+/// Longest input of a masked language model, in tokens.
+const MAX_TOKENS: usize = 512;
+/// Sentence vectors that are remembered.
+const KEPT_VECTORS: usize = 1 << 14;
+
+/// Opens what `recipe` needs and nothing else; what is missing is named with the line to run.
+pub(super) fn open(
+    recipe: &AugmentRecipe,
+    settings: &ResourceSettings,
+    store: &Store,
+    device: &Device,
+) -> anyhow::Result<Resources> {
+    use limbeck_text::Resource as Kind;
+    let required = recipe.required();
+    let needs = |kind| required.contains(&kind);
+    // Everything is looked for before the first is read.
+    let wordnet = needs(Kind::WordNet)
+        .then(|| place(settings.wordnet.as_deref(), Resource::WordNet, store))
+        .transpose()?;
+    let usual_vectors = match recipe {
+        AugmentRecipe::TinyBert(_) => Resource::Glove50d,
+        _ => Resource::CounterFitted,
+    };
+    let vectors = needs(Kind::WordVectors)
+        .then(|| place(settings.word_vectors.as_deref(), usual_vectors, store))
+        .transpose()?;
+    let masked_lm = needs(Kind::MaskedLm)
+        .then(|| model(settings.masked_lm.as_deref(), Resource::MaskedLm, store))
+        .transpose()?;
+    let encoder = needs(Kind::SentenceEncoder)
+        .then(|| {
+            model(
+                settings.sentence_encoder.as_deref(),
+                Resource::MiniLm,
+                store,
+            )
+        })
+        .transpose()?;
+    let mut resources = Resources::default();
+    if needs(Kind::Tagger) {
+        resources.tagger = Some(tagger(settings.tagger.as_deref(), store)?);
+    }
+    if let Some(folder) = wordnet {
+        resources.synonyms = Some(Arc::new(WordNet::open(&folder)?));
+    }
+    if let Some(path) = vectors {
+        let source = vector_source(path, settings);
+        resources.word_vectors = Some(Arc::<dyn WordNeighbours>::from(vectors::open(&source)?));
+    }
+    if let Some((name, folder)) = masked_lm {
+        let filler = MaskedLmFiller::open(&folder, &name, MAX_TOKENS, device)?;
+        resources.masked_lm = Some(Arc::new(filler));
+    }
+    if let Some((name, folder)) = encoder {
+        let embedder = TextEmbedder::open(&folder, &name, KEPT_VECTORS, device)?;
+        resources.sentence_encoder = Some(Arc::new(embedder));
+    }
+    Ok(resources)
+}
+
+/// The path stated, or the resource's own place if it is there.
+fn place(stated: Option<&Path>, resource: Resource, store: &Store) -> anyhow::Result<PathBuf> {
+    if let Some(path) = stated {
+        return Ok(path.to_owned());
+    }
+    store.require(&[resource], Depth::Sizes)?;
+    Ok(store.folder(resource))
+}
+
+/// A model's name and folder.
+fn model(
+    stated: Option<&str>,
+    resource: Resource,
+    store: &Store,
+) -> anyhow::Result<(String, PathBuf)> {
+    let name = match stated {
+        Some(name) => name.to_owned(),
+        None => place(None, resource, store)?.to_string_lossy().into_owned(),
+    };
+    let folder = model_folder(&name, false)?;
+    Ok((name, folder))
+}
+
+fn tagger(stated: Option<&Path>, store: &Store) -> anyhow::Result<Arc<dyn Tagger>> {
+    let nltk = match stated {
+        Some(path) => Some(path.to_owned()),
+        None => store
+            .require(&[Resource::NltkTagger], Depth::Sizes)
+            .is_ok()
+            .then(|| store.folder(Resource::NltkTagger)),
+    };
+    Ok(match nltk {
+        Some(folder) => Arc::new(PerceptronTagger::open(&folder)?),
+        None => Arc::new(BrillTagger::default()),
+    })
+}
+
+/// GloVe as `limbeck resources` fetches it lies in two files.
+fn vector_source(path: PathBuf, settings: &ResourceSettings) -> VectorSource {
+    let matrix = path.join("glove_6B_50d_emb.npy");
+    if matrix.is_file() {
+        return VectorSource {
+            vectors: matrix,
+            word_list: Some(path.join("glove_6B_index.parquet")),
+        };
+    }
+    VectorSource {
+        vectors: path,
+        word_list: settings.word_list.clone(),
+    }
+}
