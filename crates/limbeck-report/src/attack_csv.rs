@@ -4,7 +4,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::{AttackOutcome, AttackRecord, AttackedText, ReportError, Result};
+use crate::{
+    AttackCounts, AttackOutcome, AttackRecord, AttackedText, ReportError, Result, WordRule,
+};
 
 const HEADER: [&str; 9] = [
     "original_text",
@@ -122,6 +124,19 @@ pub struct AttackLogRow {
     pub outcome: AttackOutcome,
     /// Questions to the model.
     pub queries: u64,
+}
+
+impl AttackLogRow {
+    /// What a summary counts of it, words cut by `rule`.
+    pub fn counts(&self, rule: WordRule) -> AttackCounts {
+        let (original, perturbed) = (self.original.join("\n"), self.perturbed.join("\n"));
+        AttackCounts {
+            outcome: self.outcome,
+            words: rule.words(&original).len() as u64,
+            words_changed: rule.words_changed(&original, &perturbed) as u64,
+            queries: self.queries,
+        }
+    }
 }
 
 /// Reads `attack.jsonl` (by its name's ending) or a CSV log, ours or `TextAttack`'s, with marks or without.
