@@ -1,6 +1,19 @@
 //! Ctrl-C: finish the step, save the state, leave.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What ends a command that was asked to stop and has kept its work; exit code 130.
+#[derive(Debug)]
+pub(crate) struct Stopped(pub(crate) String);
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 

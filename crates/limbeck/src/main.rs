@@ -15,6 +15,7 @@ use limbeck_model::ModelError;
 use limbeck_train::TrainError;
 
 use crate::cli::{Cli, Command, PretrainCommand};
+use crate::interrupt::Stopped;
 use crate::settings::BadSettings;
 
 // Pages once had are kept: clearing fresh ones costs a tenth of a training step with the system's allocator.
@@ -78,7 +79,10 @@ fn report_error(error: &anyhow::Error) {
 
 fn exit_code(error: &anyhow::Error) -> u8 {
     let mut chain = error.chain();
-    if chain.any(|e| matches!(e.downcast_ref(), Some(TrainError::Interrupted { .. }))) {
+    let was_stopped = |e: &(dyn std::error::Error + 'static)| {
+        e.is::<Stopped>() || matches!(e.downcast_ref(), Some(TrainError::Interrupted { .. }))
+    };
+    if chain.any(was_stopped) {
         return INTERRUPTED;
     }
     let is_bad_input = |e: &(dyn std::error::Error + 'static)| {

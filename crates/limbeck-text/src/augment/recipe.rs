@@ -147,6 +147,8 @@ impl AugmentRecipe {
                 probability("mask-probability", config.mask_probability)?;
                 probability("replace-probability", config.replace_probability)?;
                 probability("window-probability", config.window_probability)?;
+                let changed = config.mask_probability + config.replace_probability;
+                probability("mask-probability + replace-probability", changed)?;
                 let tagger = resources.tagger("tang")?;
                 Ok(Box::new(Tang::new(words, tagger, *config)))
             }

@@ -31,7 +31,7 @@ impl Constraint for MaxWordsPerturbed {
             let limit = self.max_count.into_iter().chain(share).min();
             limit.is_none_or(|limit| {
                 let differing = candidate.differing_words(reference);
-                differing.take(limit + 1).count() <= limit
+                differing.take(limit.saturating_add(1)).count() <= limit
             })
         };
         Ok(candidates.iter().map(verdict).collect())

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::f64::consts::PI;
 use std::sync::Arc;
 
@@ -76,9 +77,9 @@ impl SentenceSimilarity {
         candidates: &[WordText],
     ) -> Result<Vec<f32>, BoxError> {
         let mut sentences = Vec::new();
+        let mut numbers = HashMap::new();
         let mut number = |sentence| {
-            let known = sentences.iter().rposition(|&other| other == sentence);
-            known.unwrap_or_else(|| {
+            *numbers.entry(sentence).or_insert_with(|| {
                 sentences.push(sentence);
                 sentences.len() - 1
             })

@@ -119,7 +119,9 @@ impl Edit {
         };
         let growth = |index: usize, new: &str| new.len() as i64 - text.span(index).len() as i64;
         // A replacement without a word takes a space with it, so lengths and slices would mislead.
-        if !is_one_word(new) || !is_one_word(other_new) {
+        let has_word =
+            |new: &str| new.bytes().any(|byte| byte.is_ascii_alphanumeric()) || is_one_word(new);
+        if !has_word(new) || !has_word(other_new) {
             return self.apply(text) == other.apply(text);
         }
         if growth(*index, new) != growth(*at, other_new) {

@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use crate::cli::AugmentArgs;
 use crate::commands::resources::{Resource, Store};
 use crate::environment::{device, model_folder};
-use crate::interrupt;
+use crate::interrupt::{self, Stopped};
 use crate::progress::example_bar;
 use crate::settings::BadSettings;
 use input::{CHUNK, Input, sample};
@@ -140,7 +140,7 @@ fn stopped(args: &AugmentArgs, rows: u64) -> anyhow::Error {
     } else {
         "with `--out` it can be gone on with"
     };
-    BadSettings::new(format!("stopped after {rows} rows; {advice}")).into()
+    Stopped(format!("stopped after {rows} rows; {advice}")).into()
 }
 
 fn unlabelled() -> TaskKind {

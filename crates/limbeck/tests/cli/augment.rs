@@ -1,0 +1,176 @@
+//! More rows from those there are, in every format, the same after a kill.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::place::{Place, lines, shown, table};
+
+#[test]
+fn rows_come_out_in_the_format_they_went_in() {
+    let place = Place::new();
+    place.write(
+        "a.tsv",
+        "label\ttext\nneg\tthe film is dull\npos\ta great film\n",
+    );
+    let made = place.succeeds("augment --recipe deletion --input a.tsv --seed 1 --quiet");
+    assert_snapshot!(made, @"");
+    place.write(
+        "a.csv",
+        "text,label\n\"so, \"\"dull\"\"\",neg\n\"a\nfilm\",pos\n",
+    );
+    let made = place.succeeds("augment --recipe deletion --input a.csv --quiet --no-provenance");
+    assert_snapshot!(made, @"");
+    place.write(
+        "SST-2/train.tsv",
+        "sentence\tlabel\nthe film is dull\t0\na great film\t1\n",
+    );
+    let made =
+        place.succeeds("augment --recipe swap --input SST-2/train.tsv --quiet --exclude-original");
+    assert_snapshot!(made, @"");
+    place.write("a.jsonl", "{\"text\": \"the film is dull\", \"label\": \"neg\"}\n{\"text\": \"a great film\", \"label\": \"pos\"}\n");
+    let made = lines(&place.succeeds("augment --recipe deletion --input a.jsonl --quiet"));
+    assert_eq!(made.len(), 4);
+    assert_eq!(
+        made[0],
+        json!({"text": "the film is dull", "label": "neg", "source": 0, "recipe": "original", "changes": []})
+    );
+    assert!(made[1]["changes"][0][2] == json!("") && made[1]["source"] == json!(0));
+}
+
+#[test]
+fn what_came_out_can_go_in_again() {
+    let place = Place::new();
+    place.write(
+        "a.csv",
+        "text,text_pair,label\n\"so, \"\"dull\"\"\",x,neg\n\"a\nfilm\",\"y, z\",pos\n",
+    );
+    place.succeeds("augment --recipe char-swap --input a.csv --out b.csv --count 2");
+    place.succeeds("augment --recipe char-swap --input b.csv --out c.jsonl --count 1");
+    let rows = place.text("c.jsonl");
+    // A file of another name keeps the input's format.
+    assert!(rows.starts_with("text,text_pair,label,source,recipe,changes\n"));
+    assert!(
+        rows.contains("\"a\nfilm\",\"y, z\",pos,2,original,[]\n"),
+        "{rows}"
+    );
+}
+
+#[test]
+fn standard_input_is_a_text_per_line() {
+    let place = Place::new();
+    let mut command = place.command("augment --recipe deletion --input - --quiet");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"one two\nthree\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let made = String::from_utf8(output.stdout).unwrap();
+    let made: Vec<&str> = made.lines().collect();
+    assert!(
+        matches!(made[..], ["one two", "one" | "two" | "one ", "three"]),
+        "{made:?}"
+    );
+}
+
+#[test]
+fn new_rows_are_labelled_by_a_teacher_where_asked() {
+    let place = Place::with_teacher();
+    let run = "augment --recipe swap --input dev.tsv --relabel runs/teacher --quiet";
+    let rows = place.succeeds(run);
+    let kept = place.succeeds("augment --recipe swap --input dev.tsv --quiet");
+    assert_eq!(rows.lines().count(), kept.lines().count());
+    let texts = |rows: &str| -> Vec<String> {
+        let rows = rows.lines().skip(1).filter(|row| row.contains("\tswap\t"));
+        rows.map(|row| row.split('\t').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(texts(&rows), texts(&kept));
+    place.write("new.txt", texts(&rows).join("\n"));
+    let predicted = lines(&place.succeeds("predict runs/teacher new.txt"));
+    let labels = rows.lines().skip(1).filter(|row| row.contains("\tswap\t"));
+    for (row, predicted) in labels.zip(&predicted) {
+        assert_eq!(row.split('\t').nth(1), predicted["label"].as_str());
+    }
+    place.write(
+        "other.tsv",
+        "label\ttext\nyes\tthe film is dull\nno\ta great film\n",
+    );
+    assert_snapshot!(place.fails("augment --recipe swap --input other.tsv --relabel runs/teacher"), @"");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_the_first_row() {
+    let place = Place::new();
+    assert_snapshot!(place.fails("augment --recipe wordnet --input dev.tsv"), @"");
+    assert_snapshot!(place.fails("augment --recipe char-swap"), @"");
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --sample 50"), @"");
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --word-fraction 1.5"), @"");
+    assert_snapshot!(place.fails("augment --recipe cahr-swap --input dev.tsv"), @"");
+    place.succeeds("augment --recipe char-swap --input dev.tsv --out new.tsv");
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --out new.tsv"), @"");
+}
+
+#[test]
+fn a_sample_takes_each_row_once() {
+    let place = Place::new();
+    let sampled = |seed: u32| -> Vec<Value> {
+        let run = format!(
+            "augment --recipe char-swap --input train.tsv --sample 60 --seed {seed} --quiet"
+        );
+        let rows = place.succeeds(&run);
+        let originals = rows.lines().filter(|row| row.contains("\toriginal\t"));
+        originals.map(|row| json!(row.split('\t').nth(2))).collect()
+    };
+    let rows = sampled(1);
+    let mut distinct = rows.clone();
+    distinct.dedup();
+    assert_eq!((rows.len(), distinct.len()), (60, 60));
+    assert_eq!(rows, sampled(1));
+    assert_ne!(rows, sampled(2));
+}
+
+#[test]
+fn threads_and_kills_change_nothing() {
+    let place = Place::new();
+    place.write("many.tsv", table(0, 60_000));
+    let run = "augment --recipe char-swap --input many.tsv --count 2 --quiet";
+    place.succeeds(&format!("{run} --threads 1 --out whole.tsv"));
+    let killed = format!("{run} --threads 2 --out killed.tsv");
+    let mut resumed = 0;
+    for _ in 0..8 {
+        let mut child = place
+            .command(&killed)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let rows_of = || {
+            let state = fs_err::read(place.path(".killed.tsv.state")).ok()?;
+            serde_json::from_slice::<Value>(&state).ok()?["rows"].as_u64()
+        };
+        let before = rows_of().unwrap_or(0);
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() && rows_of().unwrap_or(0) <= before {
+            assert!(begun.elapsed() < Duration::from_mins(1), "nothing happens");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        resumed += usize::from(rows_of().is_some_and(|rows| rows > 0 && rows < 60_000));
+    }
+    assert!(resumed > 0, "no kill hit the work");
+    assert_snapshot!(place.fails(&format!("{killed} --seed 5")), @"");
+    let output = place.run(&killed);
+    assert!(output.status.success(), "{}", shown(&output));
+    assert!(
+        place.read("whole.tsv") == place.read("killed.tsv"),
+        "the rows differ"
+    );
+    assert!(place.is_untouched(".killed.tsv.state") && place.is_untouched(".killed.tsv.part"));
+}
