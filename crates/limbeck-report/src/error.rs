@@ -144,6 +144,18 @@ pub enum ReportError {
         /// What should stand there.
         expected: String,
     },
+    /// A line of an attack's log breaks its form.
+    #[error("{}:{line}: found {found}, expected {expected}; give `attack.jsonl` of ours or a CSV log as TextAttack writes it", .path.display())]
+    AttackLog {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+        /// What should stand there.
+        expected: String,
+    },
     /// There is nothing to compare.
     #[error(
         "report: no run folder was given, expected at least one; give the folders of finished runs"

@@ -13,6 +13,12 @@ macro_rules! push {
     }};
 }
 
+mod attack_csv;
+mod attack_page;
+mod attack_record;
+mod attack_run;
+mod attack_summary;
+mod attack_words;
 mod chart;
 mod compare;
 mod error;
@@ -31,6 +37,12 @@ mod table;
 mod tensorboard;
 mod timestamp;
 
+pub use attack_csv::{AttackLog, AttackLogRow, attack_csv, read_attack_log};
+pub use attack_page::{EditedText, attack_page};
+pub use attack_record::{AttackOutcome, AttackRecord, AttackedText, Mark};
+pub use attack_run::{AttackRun, FinishedAttack};
+pub use attack_summary::{AttackCounts, AttackMetrics, AttackSummary, AttackTotals};
+pub use attack_words::WordRule;
 pub use chart::{Bar, BarChart, BarMark, Line, LineChart, LineStyle, smooth};
 pub use compare::{Comparison, Model};
 pub use error::{ReportError, Result};

@@ -1,4 +1,4 @@
-use crate::{Align, BarChart, LineChart, Table};
+use crate::{Align, BarChart, EditedText, LineChart, Table};
 
 /// A page of results in one HTML file: no scripts, nothing fetched, light or dark as the reader's system is.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,6 +42,8 @@ pub enum Block {
     },
     /// Text as it is in a file.
     Code(String),
+    /// Texts before and after an edit, changed words marked.
+    Edits(Vec<EditedText>),
 }
 
 /// A figure of a [`Page`].
@@ -154,6 +156,7 @@ impl Block {
             Self::Code(text) => {
                 push!(html, "<pre><code>{}</code></pre>\n", escape(text));
             }
+            Self::Edits(edits) => edits.iter().for_each(|edit| edit.write(html)),
         }
     }
 }

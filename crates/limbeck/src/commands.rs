@@ -1,11 +1,13 @@
 //! One module for each command.
 
+pub(crate) mod attack;
 pub(crate) mod augment;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inputs;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
+pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod run;

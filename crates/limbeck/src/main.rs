@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod endpoint;
 mod environment;
 mod interrupt;
 mod progress;
@@ -49,6 +50,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Evaluate(args) => commands::evaluate::run(&args, cli.quiet),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Augment(args) => commands::augment::run(&args, cli.quiet),
+        Command::Attack(args) => commands::attack::run(&args, cli.quiet),
+        Command::Replay(args) => commands::replay::run(&args, cli.quiet),
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Resources(args) => commands::resources::run(&args),

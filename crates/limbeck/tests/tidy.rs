@@ -10,7 +10,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 /// Each crate and the ones of ours it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
     ("limbeck-ops", &[]),
     ("limbeck-text", &[]),
     ("limbeck-model", &["limbeck-ops", "limbeck-text"]),
@@ -19,9 +19,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
         &["limbeck-model", "limbeck-ops", "limbeck-text"],
     ),
     ("limbeck-report", &["limbeck-text"]),
+    ("limbeck-attack", &["limbeck-text"]),
     (
         "limbeck",
         &[
+            "limbeck-attack",
             "limbeck-model",
             "limbeck-ops",
             "limbeck-report",
@@ -31,7 +33,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
     ),
 ];
 
-const WITHOUT_TENSORS: [&str; 2] = ["limbeck-text", "limbeck-report"];
+const WITHOUT_TENSORS: [&str; 3] = ["limbeck-text", "limbeck-report", "limbeck-attack"];
 
 const LONGEST_DOCUMENT: usize = 150;
 

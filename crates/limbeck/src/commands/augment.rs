@@ -3,21 +3,23 @@
 mod input;
 mod output;
 mod part_file;
-mod settings;
-mod sources;
+pub(crate) mod settings;
+pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use limbeck_model::Target;
 use limbeck_report::{Input as Hashed, hash_input};
-use limbeck_text::augment::{Augmentation, RowAugmenter, TaggedWords, row_generator};
+use limbeck_text::augment::{
+    AugmentRecipe, Augmentation, RowAugmenter, TaggedWords, row_generator,
+};
 use limbeck_text::{BoxError, Example, Format, Label, TaskKind, Text};
 use limbeck_train::{Predictor, TrainError};
 use rayon::prelude::*;
 
 use crate::cli::AugmentArgs;
-use crate::commands::resources::Store;
+use crate::commands::resources::{Resource, Store};
 use crate::environment::{device, model_folder};
 use crate::interrupt::{self, Stopped};
 use crate::progress::example_bar;
@@ -32,7 +34,12 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     let file = AugmentFile::read(args)?;
     let device = device(args.device)?;
     let store = Store::new(&args.resources);
-    let resources = sources::open(&file.recipe, &file.resources, &store, &device)?;
+    let usual_vectors = match file.recipe {
+        AugmentRecipe::TinyBert(_) => Resource::Glove50d,
+        _ => Resource::CounterFitted,
+    };
+    let required = file.recipe.required();
+    let resources = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
     // Built once without words, so that a bad setting is found before the data is read.
     let task = file.data.layout_task();
     let recipe = &file.recipe;

@@ -61,25 +61,25 @@ fn default_max_tokens() -> usize {
 /// `[resources]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct ResourceSettings {
+pub(crate) struct ResourceSettings {
     /// A folder of WordNet's database files.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) wordnet: Option<PathBuf>,
+    pub(crate) wordnet: Option<PathBuf>,
     /// A store made by `limbeck vectors`, text (GloVe, word2vec), `.bin` or `.npy`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) word_vectors: Option<PathBuf>,
+    pub(crate) word_vectors: Option<PathBuf>,
     /// The words of an `.npy` file's rows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) word_list: Option<PathBuf>,
+    pub(crate) word_list: Option<PathBuf>,
     /// A folder with NLTK's tagger; if absent, the one of `limbeck resources`, or the one built in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tagger: Option<PathBuf>,
+    pub(crate) tagger: Option<PathBuf>,
     /// A folder, hub id or finished run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) masked_lm: Option<String>,
+    pub(crate) masked_lm: Option<String>,
     /// A folder or hub id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sentence_encoder: Option<String>,
+    pub(crate) sentence_encoder: Option<String>,
 }
 
 impl AugmentFile {

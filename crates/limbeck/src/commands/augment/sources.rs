@@ -1,12 +1,11 @@
-//! What a recipe knows words by, opened before the first row.
+//! What augmentation and attacks know words by, opened before the first row.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
-use limbeck_text::Resources;
-use limbeck_text::augment::AugmentRecipe;
 use limbeck_text::lexicon::{BrillTagger, PerceptronTagger, Tagger, WordNeighbours, WordNet};
+use limbeck_text::{Resource as Kind, Resources};
 use limbeck_train::{MaskedLmFiller, TextEmbedder};
 
 use super::settings::ResourceSettings;
@@ -20,24 +19,19 @@ const MAX_TOKENS: usize = 512;
 /// Sentence vectors that are remembered.
 const KEPT_VECTORS: usize = 1 << 14;
 
-/// Opens what `recipe` needs and nothing else; what is missing is named with the line to run.
-pub(super) fn open(
-    recipe: &AugmentRecipe,
+/// Opens what is required and nothing else; what is missing is named with the line to run.
+pub(crate) fn open(
+    required: &[Kind],
+    usual_vectors: Resource,
     settings: &ResourceSettings,
     store: &Store,
     device: &Device,
 ) -> anyhow::Result<Resources> {
-    use limbeck_text::Resource as Kind;
-    let required = recipe.required();
     let needs = |kind| required.contains(&kind);
     // Everything is looked for before the first is read.
     let wordnet = needs(Kind::WordNet)
         .then(|| place(settings.wordnet.as_deref(), Resource::WordNet, store))
         .transpose()?;
-    let usual_vectors = match recipe {
-        AugmentRecipe::TinyBert(_) => Resource::Glove50d,
-        _ => Resource::CounterFitted,
-    };
     let vectors = needs(Kind::WordVectors)
         .then(|| place(settings.word_vectors.as_deref(), usual_vectors, store))
         .transpose()?;

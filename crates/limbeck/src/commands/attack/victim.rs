@@ -1,0 +1,123 @@
+//! What is attacked: a model, several, or an endpoint.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use limbeck_attack::{Average, ClassifierVictim, Ensemble, Victim};
+use limbeck_model::Target;
+use limbeck_report::{Input, hash_input};
+use limbeck_train::Predictor;
+
+use crate::cli::{AttackArgs, AverageKind};
+use crate::endpoint::{Endpoint, EndpointConfig};
+use crate::environment::{device, model_folder};
+use crate::settings::{BadSettings, RunFile};
+
+/// A victim and what is known of it.
+pub(super) struct Opened {
+    pub(super) victim: Box<dyn Victim>,
+    pub(super) name: String,
+    pub(super) target: Target,
+    pub(super) labels: Vec<String>,
+    /// The folders read.
+    pub(super) inputs: BTreeMap<String, Input>,
+}
+
+impl Opened {
+    pub(super) fn open(args: &AttackArgs, file: &RunFile, quiet: bool) -> anyhow::Result<Self> {
+        if let Some(url) = &args.endpoint {
+            return Self::endpoint(url, args, file);
+        }
+        let device = device(args.device)?;
+        let mut inputs = BTreeMap::new();
+        let mut predictors = Vec::new();
+        for (index, name) in args.models().enumerate() {
+            let folder = model_folder(name, quiet)?;
+            let key = if index == 0 {
+                "model".to_owned()
+            } else {
+                format!("model-{}", index + 1)
+            };
+            inputs.insert(key, hash_input(&folder)?);
+            predictors.push(Predictor::open(&folder, args.max_tokens, &device)?);
+        }
+        let name = args
+            .models()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" + ");
+        let Some(first) = predictors.first() else {
+            return Err(
+                BadSettings::new("found no model, expected one or `--endpoint URL`").into(),
+            );
+        };
+        let target = first.model.target().clone();
+        let Target::Labels(labels) = target.clone() else {
+            let problem = format!("`{name}`: predicts a number; attacks need a classifier");
+            return Err(BadSettings::new(problem).into());
+        };
+        if let Some(other) = predictors.iter().find(|p| *p.model.target() != target) {
+            return Err(BadSettings::new(format!(
+                "`--ensemble`: a model predicts {}, the first {target}; give models with the same labels in the same order",
+                other.model.target()
+            ))
+            .into());
+        }
+        let victim: Box<dyn Victim> = if predictors.len() == 1 {
+            let predictor = predictors.pop().expect("there is one");
+            Box::new(ClassifierVictim(predictor))
+        } else {
+            let members = predictors
+                .into_iter()
+                .map(|p| Box::new(ClassifierVictim(p)) as Box<dyn Victim>);
+            Box::new(Ensemble {
+                members: members.collect(),
+                average: match args.average {
+                    AverageKind::Probabilities => Average::Probabilities,
+                    AverageKind::Logits => Average::Logits,
+                },
+            })
+        };
+        Ok(Self {
+            victim,
+            name,
+            target,
+            labels,
+            inputs,
+        })
+    }
+
+    fn endpoint(url: &str, args: &AttackArgs, file: &RunFile) -> anyhow::Result<Self> {
+        let labels = file.data.labels.clone();
+        if labels.is_empty() {
+            return Err(BadSettings::new("`data.labels`: found nothing, expected the label names in the order of the endpoint's probabilities").into());
+        }
+        if args
+            .requests_per_s
+            .is_some_and(|rate| !rate.is_finite() || rate <= 0.0)
+        {
+            return Err(BadSettings::new("`--requests-per-s`: expected a number above 0").into());
+        }
+        let timeout = args.endpoint_timeout_s;
+        if !timeout.is_finite() || timeout <= 0.0 {
+            return Err(
+                BadSettings::new("`--endpoint-timeout-s`: expected seconds above 0").into(),
+            );
+        }
+        let endpoint = Endpoint::new(EndpointConfig {
+            url: url.to_owned(),
+            label_count: labels.len(),
+            batch: args.endpoint_batch,
+            timeout: Duration::from_secs_f64(timeout),
+            retries: args.endpoint_retries,
+            requests_per_s: args.requests_per_s,
+        });
+        Ok(Self {
+            victim: Box::new(endpoint),
+            name: url.to_owned(),
+            target: Target::Labels(labels.clone()),
+            labels,
+            inputs: BTreeMap::new(),
+        })
+    }
+}
