@@ -8,6 +8,7 @@
 //! No tensors here: a [`Victim`] may be a model, several, an endpoint on the network or a stub.
 
 mod attack;
+mod calibration;
 mod config;
 mod error;
 mod goal;
@@ -22,6 +23,7 @@ mod victim;
 mod worklist;
 
 pub use attack::{Attack, AttackResult, Outcome, StopReason};
+pub use calibration::{Calibration, CalibrationConfig, calibrate, single_edits};
 pub use config::{AttackConfig, Cost};
 pub use error::AttackError;
 pub use goal::Goal;

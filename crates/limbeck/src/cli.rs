@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Attack(AttackArgs),
     /// Score a model on the texts of recorded attacks.
     Replay(ReplayArgs),
+    /// Find a sentence encoder's threshold from attacks made with another encoder.
+    Calibrate(CalibrateArgs),
     /// Compare finished runs in one table and one page.
     Report(ReportArgs),
     /// Write a commented run file with every setting at its default.
@@ -398,6 +400,52 @@ pub(crate) enum WordRuleKind {
     Current,
     /// As it did up to 0.3.10: `' - _ * @` are cut off a word's beginning only.
     LeadingOnly,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The sentence encoder that needs a threshold: a folder, or a hub id.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) encoder: String,
+    /// Logs of attacks that another encoder judged: folders of `limbeck attack`, `attack.jsonl`, CSV, or folders of these.
+    #[arg(required = true, value_name = "LOG")]
+    pub(crate) logs: Vec<PathBuf>,
+    /// How vectors are compared.
+    #[arg(long, value_enum, default_value_t = MetricKind::Angular)]
+    pub(crate) metric: MetricKind,
+    /// Words of the window round the changed one.
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    pub(crate) window: usize,
+    /// Shares of the accepted pairs that are to pass.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.9, 0.95, 0.99], value_name = "SHARE,..")]
+    pub(crate) keep: Vec<f64>,
+    /// Seed of the random replacements that the threshold is judged on.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Results as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
+}
+
+/// How two sentence vectors are compared.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum MetricKind {
+    /// Their cosine.
+    Cosine,
+    /// `1 - arccos(cosine) / pi`.
+    Angular,
+}
+
+impl From<MetricKind> for limbeck_text::constraint::SimilarityMetric {
+    fn from(kind: MetricKind) -> Self {
+        match kind {
+            MetricKind::Cosine => Self::Cosine,
+            MetricKind::Angular => Self::Angular,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

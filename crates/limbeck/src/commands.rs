@@ -2,6 +2,7 @@
 
 pub(crate) mod attack;
 pub(crate) mod augment;
+pub(crate) mod calibrate;
 pub(crate) mod evaluate;
 pub(crate) mod init;
 pub(crate) mod inputs;

@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Augment(args) => commands::augment::run(&args, cli.quiet),
         Command::Attack(args) => commands::attack::run(&args, cli.quiet),
+        Command::Calibrate(args) => commands::calibrate::run(&args, cli.quiet),
         Command::Replay(args) => commands::replay::run(&args, cli.quiet),
         Command::Report(args) => commands::report::run(&args),
         Command::Init(args) => commands::init::run(&args),

@@ -21,17 +21,7 @@ const Z_95: f64 = 1.959_963_985;
 
 /// Runs the command.
 pub(crate) fn run(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
-    let mut paths = Vec::new();
-    for path in &args.logs {
-        collect(path, &mut paths)?;
-    }
-    if paths.is_empty() {
-        let problem = format!(
-            "{:?}: found no log, expected `attack.jsonl` or a CSV log",
-            args.logs
-        );
-        return Err(BadSettings::new(problem).into());
-    }
+    let paths = logs_under(&args.logs)?;
     let logs: Vec<AttackLog> = paths
         .iter()
         .map(read_attack_log)
@@ -71,6 +61,19 @@ pub(crate) fn run(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
         atomic_write(path, table.to_csv().as_bytes())?;
     }
     print(&replays, &table, args.json)
+}
+
+/// The logs that `given` names or holds; at least one.
+pub(crate) fn logs_under(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for path in given {
+        collect(path, &mut paths)?;
+    }
+    if paths.is_empty() {
+        let problem = format!("{given:?}: found no log, expected `attack.jsonl` or a CSV log");
+        return Err(BadSettings::new(problem).into());
+    }
+    Ok(paths)
 }
 
 /// The logs under `path`, in the order of their names.
