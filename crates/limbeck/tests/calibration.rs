@@ -1,6 +1,5 @@
 //! How the thresholds of the sentence encoder in the recipes were found.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(clippy::print_stdout, reason = "it is a measurement")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +27,7 @@ fn thresholds_of_minilm() {
         ("TextFooler", SimilarityMetric::Angular),
         ("BAE", SimilarityMetric::Cosine),
     ] {
-        let mut similarities = similarities(recipe, metric, Arc::clone(&encoder));
+        let mut similarities = similarities(recipe, metric, &encoder);
         similarities.sort_by(f32::total_cmp);
         let quantile = |share: f64| similarities[(share * similarities.len() as f64) as usize];
         println!(
@@ -45,7 +44,7 @@ fn thresholds_of_minilm() {
 fn similarities(
     recipe: &str,
     metric: SimilarityMetric,
-    encoder: Arc<dyn SentenceEmbedder>,
+    encoder: &Arc<dyn SentenceEmbedder>,
 ) -> Vec<f32> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(LOGS)
@@ -76,7 +75,7 @@ fn similarities(
         // The same edit made anew, so that the text knows which word it changed.
         let mut candidates = [old.replace(index, new.word(index))];
         let constraint = SentenceSimilarity {
-            encoder: Arc::clone(&encoder),
+            encoder: Arc::clone(encoder),
             threshold: -1.0,
             metric,
             scope: SimilarityScope::Window {
