@@ -61,7 +61,7 @@ impl Input {
     /// Gives rows without labels these, where the format has a place for them.
     pub(super) fn adopt_labels(&mut self, names: &[String]) {
         if self.format != Format::Lines
-            && *self.kind.labels() == []
+            && self.kind.labels().is_empty()
             && self.kind != TaskKind::Regression
         {
             self.kind = TaskKind::Classification {
