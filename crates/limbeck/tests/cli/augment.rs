@@ -144,7 +144,7 @@ fn what_cannot_be_meant_is_refused_before_the_first_row() {
     "#);
     assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --word-fraction 1.5"), @r#"
     error: `word-fraction`: found 1.5, expected a number in [0, 1]
-    exit code 1
+    exit code 2
     "#);
     assert_snapshot!(place.fails("augment --recipe cahr-swap --input dev.tsv"), @r#"
     error: the arguments with recipe={cahr-swap={}} data.path="dev.tsv": unknown variant `cahr-swap`, expected one of `wordnet`, `embedding`, `synonym-insertion`, `char-swap`, `deletion`, `swap`, `eda`, `clare`, `masked-replace`, `masked-insert`, `custom`, `tinybert`, `tang`
