@@ -130,7 +130,7 @@ impl Judge<'_> {
         match name {
             "wordnet" | "embedding_toy" => {
                 let space = recipe(name).space().unwrap();
-                self.are_swaps(
+                are_swaps(
                     &space.build(&self.sources.resources).unwrap(),
                     &old,
                     &new,
@@ -146,36 +146,6 @@ impl Judge<'_> {
                 .any(|member| self.holds(member, case, made)),
             _ => false,
         }
-    }
-
-    /// Each changed word is one step away; as many are changed as were to be, or no more can be.
-    fn are_swaps(&self, space: &EditSpace, old: &WordText, new: &WordText, case: &Case) -> bool {
-        if old.word_count() != new.word_count() {
-            return false;
-        }
-        let mut rng = row_generator(0, 0);
-        let mut text = old.clone();
-        let changed: Vec<usize> = new.differing_words(old).collect();
-        for &index in &changed {
-            let steps = space
-                .candidates(&text, old, Some(&[index]), &mut rng)
-                .unwrap();
-            let Some(step) = steps
-                .into_iter()
-                .find(|step| step.word(index) == new.word(index))
-            else {
-                return false;
-            };
-            text = step;
-        }
-        let has_ended = space
-            .candidates(&text, old, None, &mut rng)
-            .unwrap()
-            .is_empty();
-        let is_done = changed.len() == case.num_words_to_swap || has_ended;
-        // Where all is kept at once, what goes on is not more than the text itself.
-        let is_left = case.args.fast_augment || case.args.high_yield || is_exhausted(case);
-        text.text() == new.text() && (is_done || is_left)
     }
 
     fn are_typos(&self, old: &WordText, new: &WordText, case: &Case) -> bool {
@@ -224,6 +194,36 @@ impl Judge<'_> {
             && inserted.len() == count
             && inserted.iter().all(is_synonym)
     }
+}
+
+/// Each changed word is one step away; as many are changed as were to be, or no more can be.
+fn are_swaps(space: &EditSpace, old: &WordText, new: &WordText, case: &Case) -> bool {
+    if old.word_count() != new.word_count() {
+        return false;
+    }
+    let mut rng = row_generator(0, 0);
+    let mut text = old.clone();
+    let changed: Vec<usize> = new.differing_words(old).collect();
+    for &index in &changed {
+        let steps = space
+            .candidates(&text, old, Some(&[index]), &mut rng)
+            .unwrap();
+        let Some(step) = steps
+            .into_iter()
+            .find(|step| step.word(index) == new.word(index))
+        else {
+            return false;
+        };
+        text = step;
+    }
+    let has_ended = space
+        .candidates(&text, old, None, &mut rng)
+        .unwrap()
+        .is_empty();
+    let is_done = changed.len() == case.num_words_to_swap || has_ended;
+    // Where all is kept at once, what goes on is not more than the text itself.
+    let is_left = case.args.fast_augment || case.args.high_yield || is_exhausted(case);
+    text.text() == new.text() && (is_done || is_left)
 }
 
 fn are_deletions(old: &WordText, new: &WordText, case: &Case) -> bool {
