@@ -9,6 +9,9 @@ use limbeck_text::BoxError;
 
 use crate::AttackError;
 
+/// What answers a batch of questions, one answer each.
+pub(crate) type Answer<'a, Q, A> = &'a dyn Fn(&[Q]) -> Result<Vec<A>, BoxError>;
+
 /// One asker's questions, and where its answers go.
 pub(crate) struct Request<Q, A> {
     pub(crate) questions: Vec<Q>,
@@ -89,7 +92,7 @@ fn gather<Q, A>(receiver: &Receiver<Request<Q, A>>, batch: usize) -> Option<Vec<
 /// Answers all requests in one batch, or one by one where that fails.
 pub(crate) fn answer_all<Q: Clone + Eq + Hash, A: Clone>(
     requests: Vec<Request<Q, A>>,
-    answer: &dyn Fn(&[Q]) -> Result<Vec<A>, BoxError>,
+    answer: Answer<'_, Q, A>,
 ) {
     let mut requests = requests;
     // An asker that stopped waiting does not mind.
@@ -122,7 +125,7 @@ fn single<A>(mut answers: Vec<Vec<A>>) -> Vec<A> {
 /// The answers of each request; every distinct question is asked once.
 fn answer_distinct<Q: Clone + Eq + Hash, A: Clone>(
     requests: &[&Request<Q, A>],
-    answer: &dyn Fn(&[Q]) -> Result<Vec<A>, BoxError>,
+    answer: Answer<'_, Q, A>,
 ) -> Result<Vec<Vec<A>>, BoxError> {
     let mut places: HashMap<&Q, usize> = HashMap::new();
     let mut distinct = Vec::new();

@@ -55,7 +55,7 @@ pub enum Event {
         /// The example's place in the set.
         index: usize,
         /// What was found, or why there is nothing; other examples go on.
-        result: Result<AttackResult, AttackError>,
+        result: Result<Box<AttackResult>, AttackError>,
     },
     /// The victim has answered.
     Answered {
@@ -113,7 +113,7 @@ pub fn run(
                             message: panic_message(&*panic),
                         })
                     });
-                    let message = Message::Attacked(index, Box::new(result));
+                    let message = Message::Attacked(index, result.map(Box::new));
                     if asker.sender.send(message).is_err() {
                         return;
                     }
@@ -210,7 +210,7 @@ impl<'a> Progress<'a> {
 
 enum Message {
     Question(Request<Text, Distribution>),
-    Attacked(usize, Box<Result<AttackResult, AttackError>>),
+    Attacked(usize, Result<Box<AttackResult>, AttackError>),
 }
 
 /// The victim as seen from an example's thread: a place in the queue.
@@ -267,10 +267,7 @@ fn serve(
                     requests.push(request);
                 }
                 Message::Attacked(index, result) => {
-                    on_event(Event::Attacked {
-                        index,
-                        result: *result,
-                    })?;
+                    on_event(Event::Attacked { index, result })?;
                 }
             }
             message = (texts < batch).then(|| receiver.try_recv().ok()).flatten();

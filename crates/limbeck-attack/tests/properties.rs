@@ -224,7 +224,7 @@ fn a_broken_example_costs_no_other_its_result() {
                 match result {
                     Ok(_) => whole += 1,
                     Err(error @ AttackError::Victim { .. }) => {
-                        drop(broken.insert(index, error.to_string()))
+                        broken.insert(index, error.to_string());
                     }
                     Err(other) => panic!("{other}"),
                 }

@@ -105,7 +105,7 @@ fn result_type(outcome: AttackOutcome) -> &'static str {
 /// A log of an attack, read back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttackLog {
-    /// The file's name without its ending.
+    /// The file's name without its ending; for `attack.jsonl` and `attack.csv` that of the folder.
     pub name: String,
     /// The examples in the order of the file.
     pub rows: Vec<AttackLogRow>,
@@ -142,11 +142,11 @@ impl AttackLogRow {
 /// Reads `attack.jsonl` (by its name's ending) or a CSV log, ours or `TextAttack`'s, with marks or without.
 pub fn read_attack_log(path: impl AsRef<Path>) -> Result<AttackLog> {
     let path = path.as_ref();
-    let name = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    // A run's own files are all named alike; its folder tells them apart.
+    let is_ours = path.file_stem().is_some_and(|stem| stem == "attack");
+    let folder = path.parent().and_then(Path::file_name).filter(|_| is_ours);
+    let name = folder.or_else(|| path.file_stem()).unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     let rows = if path.extension().is_some_and(|ending| ending == "jsonl") {
         let records = crate::attack_run::read_records(path)?;
         let row = |record: AttackRecord| AttackLogRow {

@@ -42,13 +42,12 @@ impl WordNeighbours for Toy {
     }
 
     fn cosine(&self, first: &str, second: &str) -> Option<f32> {
-        (first.len() < 9).then(|| {
-            if first.len() == second.len() {
-                0.9
-            } else {
-                0.1
-            }
-        })
+        let cosine = if first.len() == second.len() {
+            0.9
+        } else {
+            0.1
+        };
+        (first.len() < 9).then_some(cosine)
     }
 
     fn squared_distance(&self, first: &str, second: &str) -> Option<f32> {

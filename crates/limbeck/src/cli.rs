@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Make more training rows from those there are.
     Augment(AugmentArgs),
     /// Attack a model with edited texts, and see how it stands up.
-    Attack(AttackArgs),
+    Attack(Box<AttackArgs>),
     /// Score a model on the texts of recorded attacks.
     Replay(ReplayArgs),
     /// Find a sentence encoder's threshold from attacks made with another encoder.
@@ -293,7 +293,8 @@ pub(crate) struct AttackArgs {
     /// What an ensemble averages.
     #[arg(long, value_enum, default_value_t = AverageKind::Probabilities)]
     pub(crate) average: AverageKind,
-    /// Attack a classifier behind HTTP: POST {"texts": [["a"], ["first", "second"]]} gives {"probabilities": [[..], [..]]}.
+    /// Attack a classifier behind HTTP: `POST {"texts": [["a"], ["first", "second"]]}` gives
+    /// `{"probabilities": [[0.1, 0.9], [0.7, 0.3]]}`, labels in the order of `data.labels`.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// Longest wait for the endpoint's answer.

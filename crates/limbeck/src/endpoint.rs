@@ -20,7 +20,7 @@ const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// The first pause; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// No pause is longer, whatever the endpoint asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// How an endpoint is asked.
 #[derive(Debug, Clone, PartialEq)]

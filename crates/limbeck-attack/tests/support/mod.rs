@@ -1,9 +1,5 @@
 //! The toy models of the golden cases: every weight is a dyadic fraction, so sums are exact whatever their order.
 #![allow(dead_code, reason = "each test file uses a part")]
-#![expect(
-    clippy::allow_attributes,
-    reason = "which part differs from file to file"
-)]
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -148,7 +144,7 @@ impl SentenceEmbedder for ToyEncoder {
         Ok(texts.iter().map(embed).collect())
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "toy encoder"
     }
 }
@@ -179,7 +175,7 @@ impl MaskedLm for ScriptedMlm {
         Ok(1)
     }
 
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "scripted"
     }
 }

@@ -23,7 +23,7 @@ impl Constraint for MaxEditDistance {
     ) -> Result<Vec<bool>, BoxError> {
         let near =
             |candidate: &WordText| is_within(reference.text(), candidate.text(), self.max_distance);
-        Ok(candidates.iter().map(|candidate| near(candidate)).collect())
+        Ok(candidates.iter().map(near).collect())
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rand::RngCore;
 
 use crate::BoxError;
-use crate::edit::WordText;
+use crate::edit::{WordText, is_one_word};
 
 pub use character::{LetterDeletion, LetterInsertion, LetterSubstitution};
 pub use character::{Letters, NeighbourSwap, QwertySubstitution, Variants};
@@ -86,4 +86,10 @@ fn word_swaps(
         });
     }
     edits
+}
+
+/// Whether `new` is one word; most are told at a glance.
+fn is_single_word(new: &str) -> bool {
+    let is_plain = !new.is_empty() && new.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_plain || is_one_word(new)
 }

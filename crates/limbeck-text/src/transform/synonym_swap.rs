@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use rand::RngCore;
 
-use super::{Edit, EditKind, Transformation, word_swaps};
+use super::{Edit, EditKind, Transformation, is_single_word, word_swaps};
 use crate::BoxError;
-use crate::edit::{WordText, is_one_word};
+use crate::edit::WordText;
 use crate::lexicon::Synonyms;
 
 /// A word for one that shares a meaning with it: each lemma of `WordNet` that is a single word, in the case it has there.
@@ -23,7 +23,8 @@ impl Transformation for SynonymSwap {
     ) -> Result<Vec<Edit>, BoxError> {
         Ok(word_swaps(current, indices, |word, add| {
             let synonyms = self.synonyms.synonyms(word).into_iter();
-            synonyms.filter(|lemma| is_single(lemma)).for_each(add);
+            let is_swap = |lemma: &String| !lemma.contains('_') && is_single_word(lemma);
+            synonyms.filter(is_swap).for_each(add);
         }))
     }
 
@@ -34,9 +35,4 @@ impl Transformation for SynonymSwap {
     fn is_deterministic(&self) -> bool {
         true
     }
-}
-
-fn is_single(lemma: &str) -> bool {
-    let is_plain = !lemma.is_empty() && lemma.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_plain || (!lemma.contains('_') && is_one_word(lemma))
 }

@@ -2,12 +2,14 @@ use std::sync::Arc;
 
 use rand::RngCore;
 
-use super::{Edit, EditKind, Transformation, word_swaps};
+use super::{Edit, EditKind, Transformation, is_single_word, word_swaps};
 use crate::BoxError;
 use crate::edit::{WordText, recover_case};
 use crate::lexicon::WordNeighbours;
 
 /// A word for one that is near it in the space of word vectors, in the case of the old one (Jin et al. 2019).
+///
+/// Neighbours that are no word or several are left out, which `TextAttack` takes: `_` stands among `GloVe`'s.
 #[derive(Clone)]
 pub struct WordVectorSwap {
     /// Where neighbours are looked up, in lower case; an unknown word has none.
@@ -26,7 +28,9 @@ impl Transformation for WordVectorSwap {
         Ok(word_swaps(current, indices, |word, add| {
             let lower = word.to_lowercase();
             for neighbour in self.vectors.neighbours(&lower, self.max_candidates) {
-                add(recover_case(neighbour, word));
+                if is_single_word(neighbour) {
+                    add(recover_case(neighbour, word));
+                }
             }
         }))
     }

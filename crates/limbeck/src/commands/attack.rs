@@ -250,7 +250,7 @@ impl Work<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         let metrics = |records: &[limbeck_report::AttackRecord]| {
             self.metrics(
-                records.iter().map(Into::into).collect::<AttackTotals>(),
+                &records.iter().map(Into::into).collect::<AttackTotals>(),
                 &tally,
                 seconds,
             )
@@ -261,7 +261,7 @@ impl Work<'_> {
         Ok(run.finish(&ids, page, metrics)?)
     }
 
-    fn metrics(&self, totals: AttackTotals, tally: &Tally, seconds: f64) -> AttackMetrics {
+    fn metrics(&self, totals: &AttackTotals, tally: &Tally, seconds: f64) -> AttackMetrics {
         AttackMetrics {
             task: self.task.to_owned(),
             victim: self.victim_name.to_owned(),

@@ -43,7 +43,10 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     // Built once without words, so that a bad setting is found before the data is read.
     let task = file.data.layout_task();
     let recipe = &file.recipe;
-    let build = |words| recipe.build(&file.augment, &resources, words, task);
+    let build = |words| {
+        let built = recipe.build(&file.augment, &resources, words, task);
+        built.map_err(|error| BadSettings::new(error.to_string()))
+    };
     let mut augmenter = build(TaggedWords::default())?;
     let mut input = Input::open(&file.data)?;
     let teacher = Teacher::open(&file, &mut input, &device)?;

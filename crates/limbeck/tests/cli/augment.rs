@@ -17,20 +17,38 @@ fn rows_come_out_in_the_format_they_went_in() {
         "label\ttext\nneg\tthe film is dull\npos\ta great film\n",
     );
     let made = place.succeeds("augment --recipe deletion --input a.tsv --seed 1 --quiet");
-    assert_snapshot!(made, @"");
+    assert_snapshot!(made, @r#"
+    text	label	source	recipe	changes
+    the film is dull	neg	0	original	[]
+    the film dull	neg	0	deletion	[[2,"is",""]]
+    a great film	pos	1	original	[]
+    a great 	pos	1	deletion	[[2,"film",""]]
+    "#);
     place.write(
         "a.csv",
         "text,label\n\"so, \"\"dull\"\"\",neg\n\"a\nfilm\",pos\n",
     );
     let made = place.succeeds("augment --recipe deletion --input a.csv --quiet --no-provenance");
-    assert_snapshot!(made, @"");
+    assert_snapshot!(made, @r#"
+    text,label
+    "so, ""dull""",neg
+    "so, """"",neg
+    "a
+    film",pos
+    "a
+    ",pos
+    "#);
     place.write(
         "SST-2/train.tsv",
         "sentence\tlabel\nthe film is dull\t0\na great film\t1\n",
     );
     let made =
         place.succeeds("augment --recipe swap --input SST-2/train.tsv --quiet --exclude-original");
-    assert_snapshot!(made, @"");
+    assert_snapshot!(made, @r#"
+    sentence	label	source	recipe	changes
+    the film dull is	0	0	swap	[[2,"is","dull"],[3,"dull","is"]]
+    film great a	1	1	swap	[[0,"a","film"],[2,"film","a"]]
+    "#);
     place.write("a.jsonl", "{\"text\": \"the film is dull\", \"label\": \"neg\"}\n{\"text\": \"a great film\", \"label\": \"pos\"}\n");
     let made = lines(&place.succeeds("augment --recipe deletion --input a.jsonl --quiet"));
     assert_eq!(made.len(), 4);
@@ -103,19 +121,40 @@ fn new_rows_are_labelled_by_a_teacher_where_asked() {
         "other.tsv",
         "label\ttext\nyes\tthe film is dull\nno\ta great film\n",
     );
-    assert_snapshot!(place.fails("augment --recipe swap --input other.tsv --relabel runs/teacher"), @"");
+    assert_snapshot!(place.fails("augment --recipe swap --input other.tsv --relabel runs/teacher"), @r#"
+    error: `relabel`: `runs/teacher` gives labels ["negative", "neutral", "positive"] (none: scores) but other.tsv has labels ["no", "yes"]; use a model for the same labels
+    exit code 2
+    "#);
 }
 
 #[test]
 fn what_cannot_be_meant_is_refused_before_the_first_row() {
     let place = Place::new();
-    assert_snapshot!(place.fails("augment --recipe wordnet --input dev.tsv"), @"");
-    assert_snapshot!(place.fails("augment --recipe char-swap"), @"");
-    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --sample 50"), @"");
-    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --word-fraction 1.5"), @"");
-    assert_snapshot!(place.fails("augment --recipe cahr-swap --input dev.tsv"), @"");
+    assert_snapshot!(place.fails("augment --recipe wordnet --input dev.tsv"), @r#"
+    error: resource `wordnet`: expected it in .limbeck/lexicon/wordnet; run `limbeck resources get wordnet`
+    exit code 1
+    "#);
+    assert_snapshot!(place.fails("augment --recipe char-swap"), @r#"
+    error: no run file; give one, or `--recipe` and `--input`
+    exit code 2
+    "#);
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --sample 50"), @r#"
+    error: `sample`: found 50, but dev.tsv has 40 rows; ask for fewer
+    exit code 2
+    "#);
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --word-fraction 1.5"), @r#"
+    error: `word-fraction`: found 1.5, expected a number in [0, 1]
+    exit code 2
+    "#);
+    assert_snapshot!(place.fails("augment --recipe cahr-swap --input dev.tsv"), @r#"
+    error: the arguments with recipe={cahr-swap={}} data.path="dev.tsv": unknown variant `cahr-swap`, expected one of `wordnet`, `embedding`, `synonym-insertion`, `char-swap`, `deletion`, `swap`, `eda`, `clare`, `masked-replace`, `masked-insert`, `custom`, `tinybert`, `tang`
+    exit code 2
+    "#);
     place.succeeds("augment --recipe char-swap --input dev.tsv --out new.tsv");
-    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --out new.tsv"), @"");
+    assert_snapshot!(place.fails("augment --recipe char-swap --input dev.tsv --out new.tsv"), @r#"
+    error: new.tsv: there already; choose another `--out`, or remove it
+    exit code 2
+    "#);
 }
 
 #[test]
@@ -165,7 +204,10 @@ fn threads_and_kills_change_nothing() {
         resumed += usize::from(rows_of().is_some_and(|rows| rows > 0 && rows < 60_000));
     }
     assert!(resumed > 0, "no kill hit the work");
-    assert_snapshot!(place.fails(&format!("{killed} --seed 5")), @"");
+    assert_snapshot!(place.fails(&format!("{killed} --seed 5")), @r#"
+    error: .killed.tsv.part: begun with other settings or inputs; choose another `--out`, or remove it and .killed.tsv.state
+    exit code 2
+    "#);
     let output = place.run(&killed);
     assert!(output.status.success(), "{}", shown(&output));
     assert!(

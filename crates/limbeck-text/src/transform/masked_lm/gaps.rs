@@ -22,16 +22,21 @@ impl<'a> Around<'a> {
 
     /// The gap stands beside word `index`.
     pub(super) fn beside(text: &'a WordText, index: usize, side: Side) -> Self {
+        Self::beside_new(text, index, text.word(index), side)
+    }
+
+    /// `new` takes the place of word `index`, and the gap stands beside it.
+    pub(super) fn beside_new(text: &'a WordText, index: usize, new: &str, side: Side) -> Self {
         let span = text.span(index);
-        let whole = text.text();
+        let (before, after) = (&text.text()[..span.start], &text.text()[span.end..]);
         match side {
             Side::Before => Self {
-                before: whole[..span.start].into(),
-                after: format!(" {}", &whole[span.start..]).into(),
+                before: before.into(),
+                after: format!(" {new}{after}").into(),
             },
             Side::After => Self {
-                before: format!("{} ", &whole[..span.end]).into(),
-                after: whole[span.end..].into(),
+                before: format!("{before}{new} ").into(),
+                after: after.into(),
             },
         }
     }

@@ -35,12 +35,14 @@ impl Transformation for MaskedReplaceAndInsert {
         let mut replaced = Vec::new();
         for (&index, tokens) in indices.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
             let others = tokens.into_iter().filter(|new| new != current.word(index));
-            replaced.extend(others.map(|new| (index, current.replace(index, &new), new)));
+            replaced.extend(others.map(|new| (index, new)));
         }
         let sides = [Side::Before, Side::After];
         let around: Vec<Around<'_>> = replaced
             .iter()
-            .flat_map(|(index, text, _)| sides.map(|side| Around::beside(text, *index, side)))
+            .flat_map(|(index, new)| {
+                sides.map(|side| Around::beside_new(current, *index, new, side))
+            })
             .collect();
         let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
         let best = Fillings {
@@ -49,7 +51,7 @@ impl Transformation for MaskedReplaceAndInsert {
         };
         let mut inserted = best.of(&*self.model, &gaps)?.into_iter();
         let mut edits = Vec::new();
-        for (index, _, replacement) in &replaced {
+        for (index, replacement) in &replaced {
             for (side, tokens) in sides.iter().zip(inserted.by_ref().take(sides.len())) {
                 edits.extend(tokens.into_iter().map(|token| Edit::Expand {
                     index: *index,

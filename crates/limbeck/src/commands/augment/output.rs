@@ -41,7 +41,7 @@ enum Layout {
         quoted: bool,
         delimiter: char,
     },
-    /// `source`, label, mark, sentence: CoLA's own files.
+    /// `source`, label, mark, sentence: the files of `CoLA`.
     Cola,
     /// Label, text, second text.
     LabelText { delimiter: char },
@@ -173,11 +173,12 @@ impl Output {
             }
             Layout::LabelText { delimiter } => {
                 let d = delimiter;
-                let mut line = format!("{label}{d}{}", row.text.first);
+                let first = &row.text.first;
                 if self.is_pair {
-                    line += &format!("{d}{second}");
+                    format!("{label}{d}{first}{d}{second}\n")
+                } else {
+                    format!("{label}{d}{first}\n")
                 }
-                line + "\n"
             }
             Layout::Lines if self.is_pair => format!("{}\t{second}\n", row.text.first),
             Layout::Lines => format!("{}\n", row.text.first),
