@@ -72,7 +72,7 @@ fn what_came_out_can_go_in_again() {
     // A file of another name keeps the input's format.
     assert!(rows.starts_with("text,text_pair,label,source,recipe,changes\n"));
     assert!(
-        rows.contains("\"a\nfilm\",\"y, z\",pos,2,original,[]\n"),
+        rows.contains("\"a\nfilm\",\"y, z\",pos,3,original,[]\n"),
         "{rows}"
     );
 }
