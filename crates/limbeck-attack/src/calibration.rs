@@ -12,9 +12,9 @@ use crate::example_rng;
 /// Carries a similarity threshold from one sentence encoder to another.
 ///
 /// Pairs that attacks with the first encoder let pass tell what it called similar. The threshold of the second encoder is the
-/// one that lets the wanted share of them pass. It is read off one half of the sentences and judged on the other. What the first
-/// encoder refused is in no log, so how much too much passes is estimated from the same sentences with the same word replaced by
-/// one drawn from the other pairs.
+/// one that lets the wanted share of them pass. How many more it refuses in sentences that it was not read off is found by
+/// reading one off each half of the sentences and judging the other half. What the first encoder refused is in no log, so how
+/// much too much passes is estimated from the same sentences with the same word replaced by one drawn from the other pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CalibrationConfig {
     /// How vectors are compared.
@@ -32,15 +32,13 @@ pub struct CalibrationConfig {
 pub struct Calibration {
     /// The least similarity that passes.
     pub threshold: f32,
-    /// Pairs that the threshold was read off.
-    pub fitted_pairs: usize,
-    /// Pairs that it was judged on.
-    pub judged_pairs: usize,
-    /// Share of the judged pairs that the threshold refuses though the first encoder let them pass.
+    /// Accepted pairs that it was read off.
+    pub pairs: usize,
+    /// Share of the accepted pairs that a threshold refuses which was read off the other half of the sentences.
     pub refused_fraction: f64,
-    /// Share of random replacements in the judged sentences that pass.
+    /// Share of random replacements in these sentences that pass.
     pub random_passed_fraction: f64,
-    /// Median similarity of the judged pairs.
+    /// Median similarity of the accepted pairs.
     pub median_similarity: f32,
     /// Median similarity of the random replacements.
     pub random_median_similarity: f32,
@@ -68,7 +66,7 @@ pub fn single_edits(
     pairs.into_iter().filter_map(edit).collect()
 }
 
-/// Finds the threshold for `encoder`; `None` where there are fewer than two sentences to fit on and to judge with.
+/// Finds the threshold for `encoder`; `None` where either half of the sentences has no pair.
 pub fn calibrate(
     edits: &[(WordText, WordText)],
     encoder: Arc<dyn SentenceEmbedder>,
@@ -91,49 +89,49 @@ pub fn calibrate(
         sentence += usize::from(index > 0 && edits[index - 1].0 != edit.0);
         halves[sentence % 2].push(edit.clone());
     }
-    let [fitted, judged] = halves;
-    if fitted.len() < 2 || judged.len() < 2 {
+    let [first, second] = halves;
+    if first.is_empty() || second.is_empty() {
         return Ok(None);
     }
-    let random = random_edits(&judged, edits, config.seed);
-    let fitted = similarities(&judge, &fitted)?;
-    let judged = similarities(&judge, &judged)?;
-    let random = similarities(&judge, &random)?;
-    let refused = ((1.0 - config.keep_fraction) * fitted.len() as f64).floor() as usize;
-    let threshold = fitted[refused.min(fitted.len() - 1)];
-    let below = |sorted: &[f32]| {
-        sorted.partition_point(|&similarity| similarity < threshold) as f64 / sorted.len() as f64
+    let [first, second] = [
+        similarities(&judge, &first)?,
+        similarities(&judge, &second)?,
+    ];
+    let mut all = [first.clone(), second.clone()].concat();
+    all.sort_by(f32::total_cmp);
+    let random = similarities(&judge, &random_edits(edits, config.seed))?;
+    let fit = |sorted: &[f32]| {
+        let refused = ((1.0 - config.keep_fraction) * sorted.len() as f64) as usize;
+        sorted[refused.min(sorted.len() - 1)]
     };
+    let below = |sorted: &[f32], threshold: f32| sorted.partition_point(|&s| s < threshold);
+    let threshold = fit(&all);
+    let refused = below(&second, fit(&first)) + below(&first, fit(&second));
     Ok(Some(Calibration {
         threshold,
-        fitted_pairs: fitted.len(),
-        judged_pairs: judged.len(),
-        refused_fraction: below(&judged),
-        random_passed_fraction: 1.0 - below(&random),
-        median_similarity: judged[judged.len() / 2],
-        random_median_similarity: random[random.len() / 2],
+        pairs: all.len(),
+        refused_fraction: refused as f64 / all.len() as f64,
+        random_passed_fraction: 1.0 - below(&random, threshold) as f64 / random.len().max(1) as f64,
+        median_similarity: all[all.len() / 2],
+        random_median_similarity: random.get(random.len() / 2).copied().unwrap_or(f32::NAN),
     }))
 }
 
 /// Each sentence with the same word replaced by one that an attack put elsewhere.
-fn random_edits(
-    judged: &[(WordText, WordText)],
-    all: &[(WordText, WordText)],
-    seed: u64,
-) -> Vec<(WordText, WordText)> {
+fn random_edits(edits: &[(WordText, WordText)], seed: u64) -> Vec<(WordText, WordText)> {
     let changed = |(_, candidate): &(WordText, WordText)| candidate.newly_modified()[0] as usize;
     let redraw = |(number, edit): (usize, &(WordText, WordText))| {
         let index = changed(edit);
         let mut rng = example_rng(seed, number as u64);
         // A word equal to the old one or to the accepted one would not be random.
         let word = (0..100).find_map(|_| {
-            let other = &all[rng.random_range(0..all.len())];
+            let other = &edits[rng.random_range(0..edits.len())];
             let word = other.1.word(changed(other));
             (word != edit.0.word(index) && word != edit.1.word(index)).then(|| word.to_owned())
         });
         word.map(|word| (edit.0.clone(), edit.0.replace(index, &word)))
     };
-    judged.iter().enumerate().filter_map(redraw).collect()
+    edits.iter().enumerate().filter_map(redraw).collect()
 }
 
 /// The similarity of each pair, ascending.
@@ -213,22 +211,23 @@ mod tests {
             keep_fraction: 0.75,
             seed: 1,
         };
-        let found = calibrate(&edits, Arc::new(Letters), config)
+        let strict = calibrate(&edits, Arc::new(Letters), config)
             .unwrap()
             .unwrap();
-        assert_eq!((found.fitted_pairs, found.judged_pairs), (20, 20));
-        assert!((found.refused_fraction - 0.25).abs() < 0.26, "{found:?}");
         let all = CalibrationConfig {
             keep_fraction: 1.0,
             ..config
         };
         let lenient = calibrate(&edits, Arc::new(Letters), all).unwrap().unwrap();
+        assert_eq!((strict.pairs, lenient.pairs), (40, 40));
         assert!(
-            lenient.threshold <= found.threshold
-                && lenient.random_passed_fraction >= found.random_passed_fraction
+            lenient.threshold < strict.threshold,
+            "{lenient:?} {strict:?}"
         );
+        assert!(lenient.random_passed_fraction >= strict.random_passed_fraction);
+        assert!(strict.refused_fraction > lenient.refused_fraction);
         assert_eq!(
-            calibrate(&edits[..2], Arc::new(Letters), config).unwrap(),
+            calibrate(&edits[..1], Arc::new(Letters), config).unwrap(),
             None
         );
     }

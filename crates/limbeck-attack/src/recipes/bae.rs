@@ -4,7 +4,7 @@ use limbeck_text::transform::{Fillings, InsertionConfig, Side, TransformationCon
 use crate::{AttackConfig, Goal, Importance, SearchConfig, WirConfig, WirScope};
 
 /// The least cosine of MiniLM's vectors: 95 % of the 1,429 edits of one word in real logs that passed the peer's threshold,
-/// 0.936 of the Universal Sentence Encoder, pass this one (`crates/limbeck/tests/calibration.rs`).
+/// 0.936 of the Universal Sentence Encoder, pass this one (`limbeck calibrate`).
 const MIN_COSINE: f32 = 0.899;
 
 /// What BAE does with the tokens that a masked language model proposes.

@@ -4,7 +4,7 @@ use limbeck_text::transform::TransformationConfig;
 use crate::{AttackConfig, Goal, Importance, SearchConfig, WirConfig, WirScope};
 
 /// The least angular similarity of MiniLM's vectors: 95 % of the 1,109 edits of one word in real logs that passed the peer's
-/// threshold, 0.841 of the Universal Sentence Encoder, pass this one (`crates/limbeck/tests/calibration.rs`).
+/// threshold, 0.841 of the Universal Sentence Encoder, pass this one (`limbeck calibrate`).
 const MIN_SIMILARITY: f32 = 0.8175;
 
 /// `TextFooler` (Jin et al. 2019): words for their 50 nearest in a space of counter-fitted vectors, if the part of speech and

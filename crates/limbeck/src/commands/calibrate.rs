@@ -24,8 +24,7 @@ struct Found<'a> {
     window: usize,
     keep_fraction: f64,
     threshold: f32,
-    fitted_pairs: usize,
-    judged_pairs: usize,
+    pairs: usize,
     refused_fraction: f64,
     random_passed_fraction: f64,
     median_similarity: f32,
@@ -86,8 +85,7 @@ fn as_found(args: &CalibrateArgs, config: CalibrationConfig, found: Calibration)
         window: config.window,
         keep_fraction: config.keep_fraction,
         threshold: found.threshold,
-        fitted_pairs: found.fitted_pairs,
-        judged_pairs: found.judged_pairs,
+        pairs: found.pairs,
         refused_fraction: found.refused_fraction,
         random_passed_fraction: found.random_passed_fraction,
         median_similarity: found.median_similarity,
@@ -103,14 +101,14 @@ fn print(found: &[Found<'_>], as_json: bool) -> anyhow::Result<()> {
     }
     for found in found {
         println!(
-            "threshold {:.4}: of {} accepted pairs {:.1} % are refused, of random replacements {:.1} % pass (medians {:.4} and {:.4}; fitted on {} pairs)",
+            "keep {:.0} %: threshold {:.4} from {} accepted pairs; {:.1} % of them refused when read off other sentences, {:.1} % of random replacements pass (medians {:.4} and {:.4})",
+            100.0 * found.keep_fraction,
             found.threshold,
-            found.judged_pairs,
+            found.pairs,
             100.0 * found.refused_fraction,
             100.0 * found.random_passed_fraction,
             found.median_similarity,
             found.random_median_similarity,
-            found.fitted_pairs,
         );
     }
     Ok(())
