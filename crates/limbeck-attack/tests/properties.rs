@@ -5,20 +5,21 @@ mod golden;
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use limbeck_attack::recipes::{deep_word_bug, pruthi};
 use limbeck_attack::{
     Attack, AttackConfig, AttackError, AttackResult, Case, Cost, Distribution, Event, Importance,
-    Outcome, RunConfig, SearchConfig, Victim, WirScope, Worklist, run,
+    Outcome, PooledEmbedder, PooledMaskedLm, RunConfig, SearchConfig, Victim, WirScope, Worklist,
+    run,
 };
 use limbeck_text::edit::WordText;
 use limbeck_text::lexicon::StopWords;
-use limbeck_text::{BoxError, Resources, Text};
+use limbeck_text::{BoxError, Filling, Gap, MaskedLm, Resources, SentenceEmbedder, Text};
 use proptest::prelude::*;
 
-use support::Bow;
+use support::{Bow, ScriptedMlm, ToyEncoder};
 
 fn attack(config: &AttackConfig, query_budget: Option<u64>) -> Attack {
     let cost = Cost {
@@ -272,6 +273,43 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     });
     assert_eq!(resumed.unwrap(), included);
     assert_eq!(results, expected);
+}
+
+#[test]
+fn a_pooled_language_model_answers_as_it_does_alone() {
+    let words: Vec<String> = (0..300).map(|n| format!("word{n}")).collect();
+    let alone = Arc::new(ScriptedMlm(words));
+    let pooled = PooledMaskedLm::new(alone.clone(), 64).unwrap();
+    let rare = |filling: &Filling| filling.token.ends_with('7');
+    let gap = |before| Gap {
+        before,
+        after: " film",
+        second: None,
+    };
+    for count in [0, 1, 5, 29, 31, 400] {
+        let gaps = [gap("a "), gap("the "), gap("a ")];
+        let expected = alone.fill(&gaps, count, &rare).unwrap();
+        assert_eq!(
+            pooled.fill(&gaps, count, &rare).unwrap(),
+            expected,
+            "{count}"
+        );
+        std::thread::scope(|scope| {
+            for gap in &gaps {
+                scope.spawn(|| {
+                    let expected = alone.fill(&[*gap], count, &|_| true).unwrap();
+                    let found = pooled.fill(&[*gap], count, &|_| true).unwrap();
+                    assert_eq!(found, expected, "{count}");
+                });
+            }
+        });
+    }
+    let encoder = PooledEmbedder::new(Arc::new(ToyEncoder), 64).unwrap();
+    let texts = ["good film", "bad film", "good film"];
+    assert_eq!(
+        encoder.embed(&texts).unwrap(),
+        ToyEncoder.embed(&texts).unwrap()
+    );
 }
 
 #[test]
