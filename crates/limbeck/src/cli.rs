@@ -621,6 +621,9 @@ pub(crate) struct VectorsCounterFitArgs {
     /// Pairs to push apart: files with two words per line.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) antonyms: Vec<PathBuf>,
+    /// Folder of WordNet's files, whose single-word synonyms and antonyms are added.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) wordnet: Option<PathBuf>,
     /// Folder of the store.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) out: PathBuf,

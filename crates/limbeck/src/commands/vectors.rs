@@ -10,7 +10,7 @@ use limbeck_model::{
     NeighbourList, Ranking, RatedPair, RatingAgreement, VectorStore, WordVectors,
     antonyms_among_neighbours, counter_fit, rating_agreement, read_rated_pairs, read_word_pairs,
 };
-use limbeck_text::lexicon::WordNeighbours;
+use limbeck_text::lexicon::{WordNeighbours, WordNet};
 use serde_json::{Value, json};
 
 use crate::cli::{
@@ -117,16 +117,26 @@ fn fit(args: &VectorsCounterFitArgs, quiet: bool) -> anyhow::Result<()> {
     config
         .check()
         .map_err(|error| BadSettings::new(error.to_string()))?;
-    if args.synonyms.is_empty() && args.antonyms.is_empty() {
-        return Err(
-            BadSettings::new("nothing to fit to; give `--synonyms`, `--antonyms` or both").into(),
-        );
+    if args.synonyms.is_empty() && args.antonyms.is_empty() && args.wordnet.is_none() {
+        return Err(BadSettings::new(
+            "nothing to fit to; give `--wordnet`, `--synonyms` or `--antonyms`",
+        )
+        .into());
     }
     let rated = args.simlex.as_deref().map(read_rated_pairs).transpose()?;
-    let constraints = Constraints {
+    let mut constraints = Constraints {
         synonyms: read_pairs(&args.synonyms)?,
         antonyms: read_pairs(&args.antonyms)?,
     };
+    if let Some(folder) = &args.wordnet {
+        let wordnet = WordNet::open(folder)?;
+        constraints
+            .synonyms
+            .extend(single_words(wordnet.synonym_pairs()));
+        constraints
+            .antonyms
+            .extend(single_words(wordnet.antonym_pairs()));
+    }
     let words = constraints.words();
     let keep = args
         .words
@@ -165,6 +175,17 @@ fn fit(args: &VectorsCounterFitArgs, quiet: bool) -> anyhow::Result<()> {
     }
     drop(out);
     print_store(&store, &args.out, start)
+}
+
+/// The pairs of different words of letters alone, in lower case: vectors know no others.
+fn single_words<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (String, String)> {
+    let is_word = |lemma: &str| lemma.chars().all(char::is_alphabetic);
+    pairs
+        .filter(move |(first, second)| is_word(first) && is_word(second))
+        .map(|(first, second)| (first.to_lowercase(), second.to_lowercase()))
+        .filter(|(first, second)| first != second)
 }
 
 fn fit_with_bar(

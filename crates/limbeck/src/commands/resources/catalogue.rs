@@ -293,8 +293,10 @@ const COUNTER_FITTED: Entry = Entry {
     what: "word vectors that draw synonyms together and push antonyms apart (Mrkšić et al. 2016)",
     licence: "that of the vectors and the synonyms it is made of",
     folder: "vectors/counter-fitted",
-    files: &[&[]],
-    origin: Origin::Made("limbeck vectors counter-fit --help"),
+    files: &[&["vectors.lbv"]],
+    origin: Origin::Made(
+        "limbeck resources get wordnet glove-50d && limbeck vectors counter-fit --vectors .limbeck/vectors/glove-50d/glove_6B_50d_emb.npy --word-list .limbeck/vectors/glove-50d/glove_6B_index.parquet --wordnet .limbeck/lexicon/wordnet --words 100000 --out .limbeck/vectors/counter-fitted",
+    ),
 };
 
 const NLTK_TAGGER: Entry = Entry {
