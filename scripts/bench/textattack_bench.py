@@ -164,7 +164,14 @@ def attack(args):
             skip_text_shorter_than_window=True,
         ),
     ]
-    transformation = WordSwapEmbedding(max_candidates=50, embedding=vectors)
+
+    class WordsOnly(WordSwapEmbedding):
+        """Leaves out neighbours that are no word, such as `--`: TextAttack's own vectors have none, and fails on them."""
+
+        def _get_replacement_words(self, word):
+            return [other for other in super()._get_replacement_words(word) if textattack.shared.utils.is_one_word(other)]
+
+    transformation = WordsOnly(max_candidates=50, embedding=vectors)
     return textattack.Attack(UntargetedClassification(wrapper), constraints, transformation, GreedyWordSwapWIR("delete"))
 
 
