@@ -88,7 +88,8 @@ class Bench:
         begun = time.perf_counter()
         run(
             [self.args.limbeck, *threads, "augment", "--recipe", recipe, "--input", self.rows, "--count", 2]
-            + ["--word-fraction", 0.2, "--word-vectors", self.args.vectors, "--exclude-original", "--out", out.with_suffix(".tsv")]
+            + ["--word-fraction", 0.2, "--set", f"resources.word-vectors={self.args.vectors}", "--exclude-original"]
+            + ["--out", out.with_suffix(".tsv")]
         )
         seconds = time.perf_counter() - begun
         outputs = len(out.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()) - 1

@@ -44,7 +44,7 @@ pub fn export_vectors(store: &VectorStore, folder: &Path, count: usize) -> Resul
     Ok(())
 }
 
-/// A matrix in NumPy's format, version 1.0, row by row.
+/// A matrix as `.npy`, version 1.0, row by row.
 fn npy(kind: &str, (rows, columns): (usize, usize), values: &[u8]) -> Vec<u8> {
     let mut header =
         format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");

@@ -26,8 +26,11 @@ pub(super) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// An attack of one model, and the model's row if it is among those compared.
+type Victim<'a> = (&'a FinishedAttack, Option<usize>);
+
 /// Attack by attack, in order of first appearance, its victims in the order of the models.
-fn by_attack(comparison: &Comparison) -> Vec<(&str, Vec<(&FinishedAttack, Option<usize>)>)> {
+fn by_attack(comparison: &Comparison) -> Vec<(&str, Vec<Victim<'_>>)> {
     let mut groups: Vec<(&str, Vec<_>)> = Vec::new();
     for attack in &comparison.attacks {
         let name = attack.metrics.attack.as_str();
@@ -105,8 +108,8 @@ pub(super) fn table(comparison: &Comparison) -> Option<Table> {
 
 /// One chart for each attack: the models' accuracies under it.
 pub(super) fn charts(comparison: &Comparison) -> Vec<Chart> {
-    let chart = |(name, victims): (&str, Vec<(&FinishedAttack, Option<usize>)>)| {
-        let bar = |(attack, model): &(&FinishedAttack, Option<usize>)| {
+    let chart = |(name, victims): (&str, Vec<Victim<'_>>)| {
+        let bar = |(attack, model): &Victim<'_>| {
             let cell = Cell::Score(attack.metrics.summary.accuracy_under_attack);
             let known = model.map(|model| (model, comparison.models[model].name()));
             let (color, name) =

@@ -180,9 +180,10 @@ fn serve() -> String {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             let question: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let row = |text: &Value| match text[0].as_str().unwrap().contains("good") {
-                true => "[0.1, 0.1, 0.8]",
-                false => "[0.8, 0.1, 0.1]",
+            let row = |text: &Value| if text[0].as_str().unwrap().contains("good") {
+                "[0.1, 0.1, 0.8]"
+            } else {
+                "[0.8, 0.1, 0.1]"
             };
             let texts = question["texts"].as_array().cloned().unwrap_or_default();
             let rows: Vec<&str> = texts.iter().map(row).collect();
