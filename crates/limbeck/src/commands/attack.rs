@@ -53,7 +53,7 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     };
     let mut built = Vec::new();
     for named in attacks {
-        let attack = named.config.build(&resources, None, cost);
+        let attack = named.config.build(&resources, opened.gradients.clone(), cost);
         let attack = attack.map_err(|error| match error {
             AttackError::Setting(_) | AttackError::NoGradients => {
                 BadSettings::new(format!("`{}`: {error}", named.name)).into()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use limbeck_attack::recipes::Recipe;
-use limbeck_attack::{AttackConfig, SearchConfig, Worklist};
+use limbeck_attack::{AttackConfig, Importance, SearchConfig, Worklist};
 use serde::Serialize;
 
 use crate::cli::{AttackArgs, AverageKind, WirScopeKind};
@@ -37,11 +37,29 @@ impl NamedAttack {
                 return Err(BadSettings::new(problem).into());
             }
         }
+        attacks.iter().try_for_each(|named| named.check(args))?;
         let limit = args.time_limit_s;
         if limit.is_some_and(|limit| !limit.is_finite() || limit <= 0.0) {
             return Err(BadSettings::new("`--time-limit-s`: expected seconds above 0").into());
         }
         Ok(attacks)
+    }
+
+    /// An attack that reads gradients needs a victim that has them.
+    fn check(&self, args: &AttackArgs) -> anyhow::Result<()> {
+        let SearchConfig::GreedyWordSwapWir(wir) = self.config.search else {
+            return Ok(());
+        };
+        let found = match (wir.importance, &args.endpoint, args.models().count()) {
+            (Importance::Gradient, Some(_), _) => "an endpoint, which gives probabilities only",
+            (Importance::Gradient, None, 2..) => "an ensemble, which has no loss of its own",
+            _ => return Ok(()),
+        };
+        Err(BadSettings::new(format!(
+            "`{}`: importance `gradient` expects one model, found {found}; choose `unk` or `delete`, or attack one model",
+            self.name
+        ))
+        .into())
     }
 
     fn read(recipe: &str, args: &AttackArgs) -> anyhow::Result<Self> {
