@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds limbeck and shows it on real data: a fine-tuned teacher, two students distilled from it, and the same two
-# without a teacher. Ctrl-C stops it; run again, it goes on where it stopped.
+# Builds limbeck and shows it on real data: a fine-tuned teacher, two students distilled from it, the same two without a
+# teacher, and how all five stand up to attacks. Ctrl-C stops it; run again, it goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -36,25 +36,42 @@ title "Build"
 cargo build --release --locked --package limbeck
 limbeck=${CARGO_TARGET_DIR:-target}/release/limbeck
 
-title "Fetch the model and the texts"
+title "Fetch the model, the texts and the words"
 scripts/fetch.sh .limbeck
+"$limbeck" resources get wordnet glove-50d
 
-title "1/5  Teacher: all-MiniLM-L6-v2, fine-tuned"
+title "1/7  Teacher: all-MiniLM-L6-v2, fine-tuned"
 "$limbeck" finetune $examples/teacher.toml --out $runs/teacher
 
-title "2/5  Student: 3 of the teacher's layers"
+title "2/7  Student: 3 of the teacher's layers"
 "$limbeck" distill $examples/student-3-layers.toml --out $runs/student-3-layers
 
-title "3/5  Student: BiLSTM"
+title "3/7  Student: BiLSTM"
 "$limbeck" distill $examples/student-bi-lstm.toml --out $runs/student-bi-lstm
 
-title "4/5  Control: 3 layers without the teacher"
+title "4/7  Control: 3 layers without the teacher"
 "$limbeck" finetune $examples/control-3-layers.toml --out $runs/control-3-layers
 
-title "5/5  Control: BiLSTM without the teacher"
+title "5/7  Control: BiLSTM without the teacher"
 "$limbeck" finetune $examples/control-bi-lstm.toml --out $runs/control-bi-lstm
 
+title "6/7  What attacks need: synonym vectors, and a masked language model"
+vectors=.limbeck/vectors
+if [ ! -e $vectors/counter-fitted/neighbours.lbn ]; then
+    "$limbeck" vectors counter-fit --vectors $vectors/glove-50d/glove_6B_50d_emb.npy \
+        --word-list $vectors/glove-50d/glove_6B_index.parquet --wordnet .limbeck/lexicon/wordnet --words 100000 \
+        --out $vectors/counter-fitted
+fi
+"$limbeck" pretrain mlm $examples/masked-lm.toml --out .limbeck/models/masked-lm
+
+title "7/7  Attack each model on 100 of the test sentences"
+models=(teacher student-3-layers control-3-layers student-bi-lstm control-bi-lstm)
+for model in "${models[@]}"; do
+    "$limbeck" attack $runs/$model --data $examples/teacher.toml --split test --limit 100 --shuffle \
+        --recipe text-fooler,bae,deep-word-bug,pruthi --out $runs/attacks/$model >/dev/null
+done
+
 title "Compare"
-"$limbeck" report $runs/teacher $runs/student-3-layers $runs/control-3-layers $runs/student-bi-lstm $runs/control-bi-lstm \
-    --page $runs/report.html
+"$limbeck" report "${models[@]/#/$runs/}" "${models[@]/#/$runs/attacks/}" --page $runs/report.html
 echo "with training curves: $runs/report.html"
+echo "with every attacked sentence: $runs/attacks/"

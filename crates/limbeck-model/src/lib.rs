@@ -45,5 +45,6 @@ pub use tokenizer::{Encoding, TextTokenizer, TokenPlace};
 pub use word_vectors::{
     AntonymShare, Constraints, CounterFitConfig, CounterFitStep, CounterFitSummary, EmbeddingTable,
     Keep, NeighbourList, Ranking, RatedPair, RatingAgreement, VectorStore, WordVectors,
-    antonyms_among_neighbours, counter_fit, rating_agreement, read_rated_pairs, read_word_pairs,
+    antonyms_among_neighbours, counter_fit, export_vectors, rating_agreement, read_rated_pairs,
+    read_word_pairs,
 };

@@ -11,7 +11,7 @@ use crate::{
     attack_csv,
 };
 
-const RECORDS: &str = "attack.jsonl";
+pub(crate) const RECORDS: &str = "attack.jsonl";
 const CSV: &str = "attack.csv";
 const PAGE: &str = "index.html";
 

@@ -451,7 +451,7 @@ impl From<MetricKind> for limbeck_text::constraint::SimilarityMetric {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Folders of finished runs.
+    /// Folders of finished runs, and of attacks on them.
     #[arg(required = true)]
     pub(crate) runs: Vec<PathBuf>,
     /// Write an HTML page with the table and the training curves.
@@ -550,6 +550,21 @@ pub(crate) enum VectorsCommand {
     CounterFit(VectorsCounterFitArgs),
     /// Compare cosines with ratings of similarity, and count antonyms among the nearest words.
     Evaluate(VectorsEvaluateArgs),
+    /// Write vectors and nearest words as `.npy` files for other programs.
+    Export(VectorsExportArgs),
+}
+
+/// What `vectors export` takes.
+#[derive(Debug, Args)]
+pub(crate) struct VectorsExportArgs {
+    #[command(flatten)]
+    pub(crate) source: VectorSource,
+    /// Folder for `vectors.npy`, `words.txt` and `neighbours.npy`.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Nearest words to write for each word.
+    #[arg(long, default_value_t = 50, value_name = "K")]
+    pub(crate) neighbours: usize,
 }
 
 /// Where word vectors come from.

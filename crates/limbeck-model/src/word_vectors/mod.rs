@@ -3,6 +3,7 @@
 mod binary;
 mod constraints;
 mod counter_fit;
+mod export;
 mod judge;
 mod nearest;
 mod neighbour_list;
@@ -15,6 +16,7 @@ mod word_list;
 
 pub use constraints::{Constraints, read_word_pairs};
 pub use counter_fit::{CounterFitConfig, CounterFitStep, CounterFitSummary, counter_fit};
+pub use export::export_vectors;
 pub use judge::{
     AntonymShare, RatedPair, RatingAgreement, antonyms_among_neighbours, rating_agreement,
     read_rated_pairs,

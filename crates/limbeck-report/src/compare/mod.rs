@@ -1,13 +1,18 @@
 use std::path::Path;
 
-use crate::{Cell, Column, FinishedRun, Page, ReportError, Result, Role, Score, Summary, Table};
+use crate::{
+    Cell, Column, FinishedAttack, FinishedRun, Page, ReportError, Result, Role, Score, Summary,
+    Table,
+};
 
+mod attacks;
 mod page;
 
 /// Finished runs side by side.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     models: Vec<Model>,
+    attacks: Vec<FinishedAttack>,
 }
 
 /// One row of a [`Comparison`]: a run, or several that differ only in their seed.
@@ -17,13 +22,30 @@ pub struct Model {
 }
 
 impl Comparison {
-    /// Reads the runs in `paths`. Teachers come first, otherwise the order stays.
+    /// Reads the runs in `paths`, and the attacks. Teachers come first, otherwise the order stays.
+    ///
+    /// A path may also be the folder of several attacks, as `limbeck attack` leaves it for several recipes.
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
-        let runs = paths
-            .iter()
-            .map(FinishedRun::open)
-            .collect::<Result<Vec<_>>>()?;
-        Self::of(runs)
+        let (mut runs, mut attacks) = (Vec::new(), Vec::new());
+        for path in paths {
+            let folders = attacks::folders(path.as_ref())?;
+            if folders.is_empty() {
+                runs.push(FinishedRun::open(path)?);
+            }
+            for folder in folders {
+                attacks.push(FinishedAttack::open(folder)?);
+            }
+        }
+        if runs.is_empty() && !attacks.is_empty() {
+            return Ok(Self {
+                models: Vec::new(),
+                attacks,
+            });
+        }
+        Ok(Self {
+            attacks,
+            ..Self::of(runs)?
+        })
     }
 
     /// Puts `runs` in rows; fails if there are none.
@@ -42,7 +64,10 @@ impl Comparison {
             }
         }
         models.sort_by_key(|model| model.role() != Role::Teacher);
-        Ok(Self { models })
+        Ok(Self {
+            models,
+            attacks: Vec::new(),
+        })
     }
 
     /// The rows, in order.
@@ -76,6 +101,11 @@ impl Comparison {
             rows,
             notes,
         }
+    }
+
+    /// How the models stood up to the attacks, attack by attack; `None` where there is none.
+    pub fn attack_table(&self) -> Option<Table> {
+        attacks::table(self)
     }
 
     /// The table with charts, confusion matrices, settings and provenance.

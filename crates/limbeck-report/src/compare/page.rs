@@ -1,15 +1,18 @@
 use std::collections::BTreeSet;
 
-use super::{Comparison, Model};
+use super::{Comparison, Model, attacks};
 use crate::chart::smooth;
 use crate::settings::flatten;
 use crate::{
     Bar, BarChart, BarMark, Block, Cell, Chart, Column, ConfusionMatrix, FinishedRun, Headline,
-    Line, LineChart, LineStyle, LogRecord, Page, Result, Section, Selected, Table,
+    Line, LineChart, LineStyle, LogRecord, Page, ReportError, Result, Section, Selected, Table,
 };
 
 pub(super) fn page(comparison: &Comparison, title: &str) -> Result<Page> {
     let models = comparison.models();
+    if models.is_empty() {
+        return Err(ReportError::NoRuns);
+    }
     let logs = models
         .iter()
         .map(|model| model.runs().iter().map(FinishedRun::log).collect())
@@ -19,6 +22,13 @@ pub(super) fn page(comparison: &Comparison, title: &str) -> Result<Page> {
         Block::Charts(result_charts(models)),
     ];
     let mut sections = vec![section("Results", results)];
+    if let Some(table) = comparison.attack_table() {
+        let blocks = vec![
+            Block::Table(table),
+            Block::Charts(attacks::charts(comparison)),
+        ];
+        sections.push(section("Under attack", blocks));
+    }
     let training = training_charts(models, &logs);
     if !training.is_empty() {
         sections.push(section("Training", vec![Block::Charts(training)]));

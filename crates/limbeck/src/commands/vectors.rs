@@ -8,7 +8,8 @@ use anyhow::Context;
 use limbeck_model::{
     AntonymShare, Constraints, CounterFitConfig, CounterFitStep, CounterFitSummary, Keep,
     NeighbourList, Ranking, RatedPair, RatingAgreement, VectorStore, WordVectors,
-    antonyms_among_neighbours, counter_fit, rating_agreement, read_rated_pairs, read_word_pairs,
+    antonyms_among_neighbours, counter_fit, export_vectors, rating_agreement, read_rated_pairs,
+    read_word_pairs,
 };
 use limbeck_text::lexicon::{WordNeighbours, WordNet};
 use serde_json::{Value, json};
@@ -31,6 +32,10 @@ pub(crate) fn run(command: &VectorsCommand, quiet: bool) -> anyhow::Result<()> {
         VectorsCommand::Neighbours(args) => neighbours(args),
         VectorsCommand::CounterFit(args) => fit(args, quiet),
         VectorsCommand::Evaluate(args) => evaluate(args),
+        VectorsCommand::Export(args) => {
+            let store = open_store(&args.source)?;
+            Ok(export_vectors(&store, &args.out, args.neighbours)?)
+        }
     }
 }
 

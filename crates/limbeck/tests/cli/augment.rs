@@ -131,7 +131,7 @@ fn new_rows_are_labelled_by_a_teacher_where_asked() {
 fn what_cannot_be_meant_is_refused_before_the_first_row() {
     let place = Place::new();
     assert_snapshot!(place.fails("augment --recipe wordnet --input dev.tsv"), @r#"
-    error: resource `wordnet`: expected it in .limbeck/lexicon/wordnet; run `limbeck resources get wordnet`
+    error: resource `wordnet`: missing from .limbeck/lexicon/wordnet; run `limbeck resources get wordnet`
     exit code 1
     "#);
     assert_snapshot!(place.fails("augment --recipe char-swap"), @r#"

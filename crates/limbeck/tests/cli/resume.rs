@@ -45,6 +45,7 @@ fn survives_kills(place: &Place, command: &str, seed: u64) {
     place.succeeds(&format!("{command} --out runs/whole"));
     let whole = begun.elapsed();
     let killed = format!("{command} --out runs/killed");
+    let state = place.path("runs/killed/checkpoint/state.json");
     let mut resumed = 0;
     for moment in random(seed).take(KILLS) {
         let mut child = spawn(place, &killed);
@@ -53,7 +54,15 @@ fn survives_kills(place: &Place, command: &str, seed: u64) {
         wait_until(&mut child, || begun.elapsed() > delay);
         child.kill().unwrap();
         child.wait().unwrap();
-        resumed += usize::from(place.path("runs/killed/checkpoint/state.json").exists());
+        resumed += usize::from(state.exists());
+    }
+    if resumed == 0 {
+        // Every moment fell before the first step: one more, as soon as there is something to go on from.
+        let mut child = spawn(place, &killed);
+        wait_until(&mut child, || state.exists());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        resumed += usize::from(state.exists());
     }
     place.succeeds(&killed);
     assert!(resumed > 0, "no kill hit the training");

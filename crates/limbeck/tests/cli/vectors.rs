@@ -99,7 +99,7 @@ fn bad_vectors_are_explained() {
     exit code 1
     ");
     assert_snapshot!(place.fails("vectors counter-fit --vectors vectors.txt --out store"), @"
-    error: nothing to fit to; give `--synonyms`, `--antonyms` or both
+    error: nothing to fit to; give `--wordnet`, `--synonyms` or `--antonyms`
     exit code 2
     ");
     assert_snapshot!(place.fails("vectors counter-fit --vectors vectors.txt --antonyms antonyms.txt --radius 3 --out store"), @"
