@@ -397,7 +397,7 @@ pub(crate) fn save_model(
         tensors.iter().map(|(name, tensor)| (name.clone(), tensor)),
     )?;
     let text = format!("{config:#}\n");
-    limbeck_text::atomic_write(&folder.join("config.json"), text.as_bytes())
+    limbeck_text::atomic_write(folder.join("config.json"), text.as_bytes())
         .map_err(|source| ModelError::Write { source })
 }
 

@@ -199,7 +199,7 @@ impl StoredTeacher {
         if path.exists() {
             let text = fs::read_to_string(&path)?;
             let found: CacheHeader = serde_json::from_str(&text)
-                .map_err(|e| TrainError::damaged(&path, format!("not a cache header: {e}")))?;
+                .map_err(|e| TrainError::damaged(&path, &format!("not a cache header: {e}")))?;
             if let Some((what, found, expected)) = found.first_difference(&header) {
                 return Err(TrainError::CacheMismatch {
                     path: folder.to_owned(),
@@ -340,7 +340,7 @@ fn map(path: &Path, count: usize) -> Result<Mmap, TrainError> {
     let map = unsafe { Mmap::map(file.file())? };
     if map.len() != count * 4 {
         let problem = format!("{} bytes, expected {}", map.len(), count * 4);
-        return Err(TrainError::damaged(path, problem));
+        return Err(TrainError::damaged(path, &problem));
     }
     Ok(map)
 }

@@ -120,7 +120,7 @@ pub fn save(
         means.iter().map(|(name, t)| (name.clone(), t)),
     )?;
     let text = serde_json::to_string_pretty(&stored).expect("counters and names serialise");
-    limbeck_text::atomic_write(&folder.join(STATE), text.as_bytes())?;
+    limbeck_text::atomic_write(folder.join(STATE), text.as_bytes())?;
     remove_old(folder, &[&stored.model, &stored.optimizer, STATE])
 }
 
@@ -152,7 +152,7 @@ fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
     let stored = serde_json::from_str(&text);
     stored
         .map(Some)
-        .map_err(|e| TrainError::damaged(&path, format!("not a run's state: {e}")))
+        .map_err(|e| TrainError::damaged(&path, &format!("not a run's state: {e}")))
 }
 
 /// Puts a stored state back into model and optimiser; `None` when there is none.
@@ -179,6 +179,6 @@ pub fn load(
 fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, TrainError> {
     let bytes = fs::read(path)?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|e| TrainError::damaged(path, e))?;
+        .map_err(|e| TrainError::damaged(path, &e))?;
     Ok(tensors.into_iter().collect())
 }
