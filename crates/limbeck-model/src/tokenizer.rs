@@ -258,7 +258,7 @@ impl TextTokenizer {
         let mut stands: Vec<TokenPlace> = Vec::new();
         if places == Places::Kept {
             stands.extend(first.get_offsets().iter().map(place(0)));
-            let second = second.iter().flat_map(|second| second.get_offsets());
+            let second = second.iter().flat_map(tokenizers::Encoding::get_offsets);
             stands.extend(second.map(place(1)));
         }
         let whole = self

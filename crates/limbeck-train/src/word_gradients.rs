@@ -71,7 +71,8 @@ impl PieceGradients {
 
     /// `‖mean over tokens of their gradients‖₁` over the tokens that share a byte with `bytes` of a sentence; 0 where none does.
     ///
-    /// `sentence`: 0 for the first, 1 for the second.
+    /// `sentence`: 0 for the first, 1 for the second. `TextAttack` finds a word's tokens by their letters instead, and so loses
+    /// unknown words, words with accents and byte-level tokens; for the others the numbers are the same.
     pub fn norm_at(&self, sentence: usize, bytes: &Range<usize>) -> f64 {
         let mut sum = vec![0.0; self.width];
         let mut count = 0;
@@ -93,7 +94,10 @@ impl PieceGradients {
 
 /// The column of the largest logit of a single row, of equals the first.
 fn most_probable(logits: &Tensor) -> Result<u32, TrainError> {
-    let logits = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let logits = logits
+        .to_dtype(DType::F32)?
+        .flatten_all()?
+        .to_vec1::<f32>()?;
     let best = (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
     Ok(best as u32)
 }

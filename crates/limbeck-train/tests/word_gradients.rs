@@ -1,7 +1,5 @@
 //! Gradients at tokens and words against transformers. Numbers from `scripts/reference/word_gradients.py`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -52,7 +50,11 @@ fn norms_are_those_of_transformers() {
             assert_eq!(found.len(), tokens.len(), "{name}: {text:?}");
             for (token, expected) in tokens.iter().enumerate() {
                 let what = format!("{name}: token {token} of {text:?}");
-                close(&what, norm(found.gradient(token)), expected.as_f64().unwrap());
+                close(
+                    &what,
+                    norm(found.gradient(token)),
+                    expected.as_f64().unwrap(),
+                );
             }
             for word in row["words"].as_array().unwrap() {
                 let number = |value: &Value| value.as_u64().unwrap() as usize;
@@ -60,13 +62,24 @@ fn norms_are_those_of_transformers() {
                 let expected = word["norm"].as_f64().unwrap();
                 unread += usize::from(expected == 0.0);
                 let what = format!("{name}: {word} of {text:?}");
-                close(&what, found.norm_at(number(&word["sentence"]), &bytes), expected);
+                close(
+                    &what,
+                    found.norm_at(number(&word["sentence"]), &bytes),
+                    expected,
+                );
             }
         }
         let parameters = predictor.model.parameters();
-        assert!(parameters.iter().all(|p| p.gradient_tensor().unwrap().is_none()));
+        assert!(
+            parameters
+                .iter()
+                .all(|p| p.gradient_tensor().unwrap().is_none())
+        );
     }
-    assert!(unread > 0, "no text was cut, so nothing shows that lost words count nothing");
+    assert!(
+        unread > 0,
+        "no text was cut, so nothing shows that lost words count nothing"
+    );
 }
 
 /// Where no token occurs twice, the table's rows have learnt exactly what the tokens' embeddings were told.
@@ -104,7 +117,11 @@ fn a_bi_lstms_norms_are_what_its_table_learns() {
     for (token, &id) in encoding.ids.iter().enumerate() {
         let expected = norm(&table[id as usize]);
         assert!(expected > 1e-6, "token {token} has no gradient");
-        close(&format!("token {token}"), norm(found.gradient(token)), expected);
+        close(
+            &format!("token {token}"),
+            norm(found.gradient(token)),
+            expected,
+        );
         let place = found.place(token).unwrap();
         close("its word", found.norm_at(0, &place.bytes), expected);
     }

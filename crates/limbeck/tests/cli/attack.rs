@@ -158,6 +158,55 @@ fn what_is_missing_is_said_before_anything_begins() {
     assert!(!place.path("runs/x").exists());
 }
 
+#[test]
+fn importance_by_gradient_asks_no_question_and_needs_one_model() {
+    let place = Place::with_teacher();
+    let attack = |importance: &str| {
+        format!(
+            "search = {{ greedy-word-swap-wir = {{ importance = \"{importance}\" }} }}\n\
+             transformation = {{ qwerty = {{ variants = \"all\" }} }}\n\
+             constraint = [{{ no-repeat = {{}} }}]\n"
+        )
+    };
+    place.write("gradient.toml", attack("gradient"));
+    place.write("delete.toml", attack("delete"));
+    let attack = "attack runs/teacher --data finetune.toml --split test --recipe";
+    place.succeeds(&format!("{attack} gradient.toml,delete.toml --out runs/a"));
+    let of = |name: &str| rows(&place, &format!("runs/a/{name}"));
+    let mut compared = 0;
+    for (by_gradient, by_deletion) in of("gradient").iter().zip(of("delete")) {
+        let number = |row: &Value, key: &str| row[key].as_u64().unwrap();
+        assert_eq!(by_gradient["id"], by_deletion["id"]);
+        // All words were tried in vain: the ranking alone sets the two apart.
+        if by_gradient["outcome"] == "failed" && by_deletion["outcome"] == "failed" {
+            let saved = number(&by_deletion, "queries") - number(by_gradient, "queries");
+            assert_eq!(saved, number(by_gradient, "words"));
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "no attack failed");
+    place.succeeds(&format!(
+        "{attack} gradient.toml --threads 1 --in-flight 1 --batch 1 --out runs/one"
+    ));
+    assert_eq!(
+        files(&place, "runs/a/gradient")["attack.jsonl"],
+        files(&place, "runs/one")["attack.jsonl"]
+    );
+
+    let other = "--data finetune.toml --recipe gradient.toml --out runs/x";
+    let ensemble = place.fails(&format!("attack runs/teacher --ensemble tiny-bert {other}"));
+    assert!(
+        ensemble.contains("found an ensemble, which has no loss of its own"),
+        "{ensemble}"
+    );
+    let endpoint = place.fails(&format!("attack --endpoint http://127.0.0.1:1 {other}"));
+    assert!(
+        endpoint.contains("found an endpoint, which gives probabilities only"),
+        "{endpoint}"
+    );
+    assert!(!place.path("runs/x").exists());
+}
+
 /// A classifier on the network that takes every text without `good` for negative; fails once at first.
 fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -180,9 +229,12 @@ fn serve() -> String {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             let question: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let row = |text: &Value| match text[0].as_str().unwrap().contains("good") {
-                true => "[0.1, 0.1, 0.8]",
-                false => "[0.8, 0.1, 0.1]",
+            let row = |text: &Value| {
+                if text[0].as_str().unwrap().contains("good") {
+                    "[0.1, 0.1, 0.8]"
+                } else {
+                    "[0.8, 0.1, 0.1]"
+                }
             };
             let texts = question["texts"].as_array().cloned().unwrap_or_default();
             let rows: Vec<&str> = texts.iter().map(row).collect();
