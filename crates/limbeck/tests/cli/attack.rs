@@ -207,6 +207,38 @@ fn importance_by_gradient_asks_no_question_and_needs_one_model() {
     assert!(!place.path("runs/x").exists());
 }
 
+#[test]
+fn word_vectors_are_named_and_hashed() {
+    let place = Place::with_teacher();
+    let vectors = "good 1 0\ngreat 1 0.1\nbad 0 1\ndull 0.1 1\nfilm -1 0\nmovie -1 0.1\n";
+    place.write("vectors.txt", vectors);
+    place.write(
+        "own.toml",
+        "search = { beam = {} }\ntransformation = { word-vectors = {} }\nconstraint = [{ no-repeat = {} }]\n",
+    );
+    let attack = "attack runs/teacher --data finetune.toml --recipe own.toml,pruthi --word-vectors vectors.txt --out runs/a";
+    place.succeeds(attack);
+    let metrics = place.json("runs/a/own/metrics.json");
+    let inputs = place.json("runs/a/own/provenance.json")["inputs"].clone();
+    let digest = inputs["word-vectors"]["sha256"].as_str().unwrap();
+    assert_eq!(inputs["word-vectors"]["path"], "vectors.txt");
+    assert_eq!(
+        metrics["resources"]["word-vectors"],
+        format!("vectors.txt, SHA-256 {}", &digest[..12])
+    );
+    // An attack names what it needs itself.
+    let inputs = place.json("runs/a/pruthi/provenance.json")["inputs"].clone();
+    assert!(inputs.get("word-vectors").is_none(), "{inputs}");
+    // With other vectors the attack is another.
+    place.write("vectors.txt", vectors.replace("0.1", "0.2"));
+    fs::remove_file(place.path("runs/a/own/metrics.json")).unwrap();
+    let changed = place.fails(attack);
+    assert!(
+        changed.contains("input `word-vectors` is SHA-256"),
+        "{changed}"
+    );
+}
+
 /// A classifier on the network that takes every text without `good` for negative; fails once at first.
 fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
