@@ -239,6 +239,24 @@ fn word_vectors_are_named_and_hashed() {
     );
 }
 
+#[test]
+fn files_that_init_writes_run() {
+    let place = Place::with_teacher();
+    place.succeeds("init attack mine.toml");
+    place.succeeds(
+        "attack runs/teacher --data finetune.toml --recipe mine.toml,deep-word-bug --out runs/a",
+    );
+    assert_eq!(
+        files(&place, "runs/a/mine")["attack.jsonl"],
+        files(&place, "runs/a/deep-word-bug")["attack.jsonl"]
+    );
+    place.succeeds("init augment more.toml");
+    place.succeeds(
+        "augment more.toml --recipe char-swap --set data={path=\"train.tsv\"} --out more.tsv",
+    );
+    assert_eq!(place.text("more.tsv").lines().count(), 1 + 2 * 160);
+}
+
 /// A classifier on the network that takes every text without `good` for negative; fails once at first.
 fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
