@@ -151,6 +151,14 @@ fn what_is_missing_is_said_before_anything_begins() {
         "search = { beam = {} }\ntransformation = { querty = {} }\n",
     );
     check(&attack("--recipe own.toml"), "querty");
+    place.write(
+        "own.toml",
+        "search = { beam = {} }\ntransformation = { qwerty = {} }\n",
+    );
+    check(
+        &attack("--recipe own.toml"),
+        "for ever without the constraint `no-repeat`",
+    );
     check(
         "attack --endpoint http://127.0.0.1:1 --data finetune.toml --recipe pruthi --out runs/x",
         "`data.labels`",
