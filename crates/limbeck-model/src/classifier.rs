@@ -259,7 +259,7 @@ impl SentenceClassifier {
             }
             Body::BiLstm(network) => {
                 BiLstm::check(input, needs)?;
-                let (logits, pooled) = network.apply(batch, pass)?;
+                let (logits, pooled) = network.apply(batch, input, pass)?;
                 Ok(Output {
                     logits,
                     pooled,
@@ -267,6 +267,14 @@ impl SentenceClassifier {
                     attention: Vec::new(),
                 })
             }
+        }
+    }
+
+    /// The embeddings of a batch's words, as [`Input::Words`] takes them, without gradients.
+    pub fn look_up_words(&self, batch: &Batch) -> Result<Tensor, ModelError> {
+        match &self.body {
+            Body::Transformer { encoder, .. } => encoder.look_up_words(batch, &Pass::EVALUATE),
+            Body::BiLstm(network) => network.look_up_words(batch, &Pass::EVALUATE),
         }
     }
 

@@ -20,8 +20,8 @@ pub enum Input<'a> {
     /// The batch's token ids.
     Ids,
     /// Word embeddings given from outside, such as mixtures over the vocabulary: `[N, H]`, or as wide
-    /// as the copies together where embeddings are reduced. Positions and segments are added, then
-    /// norm and dropout, as always.
+    /// as the copies together where embeddings are reduced or a BiLSTM's. Positions and segments are
+    /// added, then norm and dropout, as always.
     Words(&'a Tensor),
     /// The whole embedding sum given from outside, `[N, H]`, before norm and dropout.
     Embeddings(&'a Tensor),

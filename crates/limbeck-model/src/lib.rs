@@ -41,7 +41,7 @@ pub use student::{
     BertStudent, BiLstmStudent, EmbeddingConfig, EmbeddingSource, SmallBertStudent, StudentConfig,
     Vocabulary,
 };
-pub use tokenizer::{Encoding, TextTokenizer};
+pub use tokenizer::{Encoding, TextTokenizer, TokenPlace};
 pub use word_vectors::{
     AntonymShare, Constraints, CounterFitConfig, CounterFitStep, CounterFitSummary, EmbeddingTable,
     Keep, NeighbourList, Ranking, RatedPair, RatingAgreement, VectorStore, WordVectors,

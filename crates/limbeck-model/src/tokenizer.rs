@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use limbeck_text::Text;
@@ -62,6 +63,22 @@ pub struct Encoding {
     pub ids: Vec<u32>,
     /// 0 for the first sentence, 1 for the second where the model tells them apart.
     pub segments: Vec<u32>,
+}
+
+/// Where a token stands in the text that it was cut from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPlace {
+    /// 0 for the first sentence, 1 for the second.
+    pub sentence: usize,
+    /// Its bytes in that sentence, as they were before lower-casing and the like.
+    pub bytes: Range<usize>,
+}
+
+/// Whether the library keeps account of where tokens come from, which costs time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Places {
+    Kept,
+    Forgotten,
 }
 
 impl TextTokenizer {
@@ -181,6 +198,28 @@ impl TextTokenizer {
     /// the shorter, then both alike, the second keeping the odd token when it is not the shorter.
     /// A text without a single token becomes the unknown token, so no sentence is empty.
     pub fn encode(&self, text: &Text, max_len: usize) -> Result<Encoding, ModelError> {
+        Ok(self.cut(text, max_len, Places::Forgotten)?.0)
+    }
+
+    /// [`TextTokenizer::encode`], and where each token stands; `None` for special tokens that were added.
+    pub fn encode_with_places(
+        &self,
+        text: &Text,
+        max_len: usize,
+    ) -> Result<(Encoding, Vec<Option<TokenPlace>>), ModelError> {
+        self.cut(text, max_len, Places::Kept)
+    }
+
+    fn cut(
+        &self,
+        text: &Text,
+        max_len: usize,
+        places: Places,
+    ) -> Result<(Encoding, Vec<Option<TokenPlace>>), ModelError> {
+        let cut = |sentence: &str| match places {
+            Places::Kept => self.tokenizer.encode(sentence, false),
+            Places::Forgotten => self.tokenizer.encode_fast(sentence, false),
+        };
         let failed = |source| ModelError::Encode {
             text: text.first.chars().take(60).collect(),
             source,
@@ -189,16 +228,10 @@ impl TextTokenizer {
         if max_len <= special {
             return Err(ModelError::NoRoom { max_len, special });
         }
-        let first = self
-            .tokenizer
-            .encode_fast(text.first.as_str(), false)
-            .map_err(failed)?;
+        let first = cut(&text.first).map_err(failed)?;
         let second = match &text.second {
             Some(second) => {
-                let mut second = self
-                    .tokenizer
-                    .encode_fast(second.as_str(), false)
-                    .map_err(failed)?;
+                let mut second = cut(second).map_err(failed)?;
                 second.set_type_ids(vec![1; second.len()]);
                 Some(second)
             }
@@ -215,6 +248,19 @@ impl TextTokenizer {
         if let Some(second) = &mut second {
             second.take_overflowing();
         }
+        // Taken before post-processing, which would trim a byte-level token's leading space a second time.
+        let place = |sentence| {
+            move |&(start, end): &(usize, usize)| TokenPlace {
+                sentence,
+                bytes: start..end,
+            }
+        };
+        let mut stands: Vec<TokenPlace> = Vec::new();
+        if places == Places::Kept {
+            stands.extend(first.get_offsets().iter().map(place(0)));
+            let second = second.iter().flat_map(tokenizers::Encoding::get_offsets);
+            stands.extend(second.map(place(1)));
+        }
         let whole = self
             .tokenizer
             .post_process(first, second, true)
@@ -223,13 +269,22 @@ impl TextTokenizer {
             ids: whole.get_ids().to_vec(),
             segments: whole.get_type_ids().to_vec(),
         };
+        let mut stands = stands.into_iter();
+        let added = whole.get_special_tokens_mask().iter();
+        let mut places = match places {
+            Places::Kept => added
+                .map(|&added| if added == 1 { None } else { stands.next() })
+                .collect(),
+            Places::Forgotten => Vec::new(),
+        };
         if let (true, Some(unknown)) = (encoding.ids.is_empty(), self.unknown_id()) {
             encoding = Encoding {
                 ids: vec![unknown],
                 segments: vec![0],
             };
+            places = vec![None];
         }
-        Ok(encoding)
+        Ok((encoding, places))
     }
 
     /// [`TextTokenizer::encode`] for many texts on all threads, in order.

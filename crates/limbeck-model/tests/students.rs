@@ -489,7 +489,7 @@ fn a_bi_lstm_gives_logits_and_means_alone() {
     let start = Tensor::zeros((1, 1), candle_core::DType::F32, &Device::Cpu).unwrap();
     insta::assert_snapshot!(message(Input::Ids, hidden), @"a BiLSTM gives no hidden states; ask for logits from token ids alone, or use a transformer");
     insta::assert_snapshot!(message(Input::Ids, attention), @"a BiLSTM has no attention; ask for logits from token ids alone, or use a transformer");
-    insta::assert_snapshot!(message(Input::Embeddings(&start), Needs::NOTHING), @"a BiLSTM takes no embeddings from outside; ask for logits from token ids alone, or use a transformer");
+    insta::assert_snapshot!(message(Input::Embeddings(&start), Needs::NOTHING), @"a BiLSTM takes no embedding sum from outside; ask for logits from token ids alone, or use a transformer");
     insta::assert_snapshot!(model.cut(&LayerSelection::Bottom(1), &Device::Cpu).unwrap_err(), @"layer selection: the teacher is a BiLSTM, 2 layers, width 6, and only a transformer's layers can be taken; describe the student by its sizes");
 }
 

@@ -138,7 +138,7 @@ impl From<candle_core::Error> for TrainError {
 
 impl TrainError {
     /// A damaged file of a cache or a checkpoint.
-    pub(crate) fn damaged(path: &Path, problem: &dyn ToString) -> Self {
+    pub(crate) fn damaged(path: &Path, problem: &impl ToString) -> Self {
         Self::Damaged {
             folder: path.parent().unwrap_or(path).to_owned(),
             file: path

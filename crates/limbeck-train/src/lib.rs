@@ -20,6 +20,7 @@ pub mod resume;
 mod schedule;
 mod teacher;
 mod train;
+mod word_gradients;
 
 pub use cache::{CacheHeader, StoredTeacher};
 pub use config::{OptimizerKind, TrainConfig};
@@ -41,3 +42,4 @@ pub use pretrain::{
 pub use schedule::Schedule;
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{EvaluationEvent, Folders, Observer, Run, StepEvent, Summary, train};
+pub use word_gradients::PieceGradients;

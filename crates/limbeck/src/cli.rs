@@ -489,6 +489,10 @@ pub(crate) enum InitKind {
     Distill,
     /// For `limbeck pretrain mlm`.
     PretrainMlm,
+    /// For `limbeck augment`.
+    Augment,
+    /// For `--recipe` of `limbeck attack`.
+    Attack,
 }
 
 #[derive(Debug, Args)]

@@ -55,8 +55,9 @@ impl SearchConfig {
 
 /// What a white-box victim tells of its words.
 pub trait WordGradients: Send + Sync {
-    /// For each word the L1 norm of the loss's gradient with respect to its embedding, averaged over the word's pieces;
-    /// 0 where no piece of it was read. The loss is the cross-entropy of the label that the victim gives.
+    /// For each word `‖mean over its pieces of ∂loss/∂embedding‖₁`, 0 where no piece of it was read.
+    ///
+    /// The loss is the cross-entropy of the label that the victim gives.
     fn word_gradients(&self, text: &WordText) -> Result<Vec<f64>, BoxError>;
 }
 

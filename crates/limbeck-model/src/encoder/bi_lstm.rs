@@ -130,12 +130,18 @@ impl BiLstm {
 
     /// The last layer at every token, `[N, 2H]`: forward beside backward.
     pub(crate) fn encode(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
-        Ok(Tensor::cat(&self.directions(batch, pass)?, 1)?)
+        let words = self.look_up_words(batch, pass)?;
+        Ok(Tensor::cat(&self.directions(words, batch, pass)?, 1)?)
     }
 
     /// The last layer at every token, `[N, H]` for each direction.
-    fn directions(&self, batch: &Batch, pass: &Pass) -> Result<[Tensor; 2], ModelError> {
-        let mut x = self.embeddings.look_up(&batch.ids, pass)?;
+    fn directions(
+        &self,
+        words: Tensor,
+        batch: &Batch,
+        pass: &Pass,
+    ) -> Result<[Tensor; 2], ModelError> {
+        let mut x = words;
         let (last, below) = self.layers.split_last().expect("a count above 0");
         for layer in below {
             x = Tensor::cat(&run_layer(&x, layer, batch, pass)?, 1)?;
@@ -143,9 +149,23 @@ impl BiLstm {
         run_layer(&x, last, batch, pass)
     }
 
+    /// The words' embeddings, as [`Input::Words`] takes them.
+    pub(crate) fn look_up_words(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
+        self.embeddings.look_up(&batch.ids, pass)
+    }
+
     /// Logits `[B, C]` and what the last linear layer reads before dropout, `[B, head size]`.
-    pub(crate) fn apply(&self, batch: &Batch, pass: &Pass) -> Result<(Tensor, Tensor), ModelError> {
-        let [forward, backward] = self.directions(batch, pass)?;
+    pub(crate) fn apply(
+        &self,
+        batch: &Batch,
+        input: Input<'_>,
+        pass: &Pass,
+    ) -> Result<(Tensor, Tensor), ModelError> {
+        let words = match input {
+            Input::Words(words) => words.clone(),
+            _ => self.look_up_words(batch, pass)?,
+        };
+        let [forward, backward] = self.directions(words, batch, pass)?;
         let offsets = batch.starts.offsets();
         let ends: Vec<u32> = offsets[1..].iter().map(|end| end - 1).collect();
         let rows = |x: &Tensor, rows: &[u32]| x.index_select(&Tensor::new(rows, x.device())?, 0);
@@ -163,7 +183,7 @@ impl BiLstm {
     /// An error for what only a transformer has.
     pub(crate) fn check(input: Input<'_>, needs: Needs) -> Result<(), ModelError> {
         let what = match (input, needs) {
-            (Input::Words(_) | Input::Embeddings(_), _) => "takes no embeddings from outside",
+            (Input::Embeddings(_), _) => "takes no embedding sum from outside",
             (_, needs) if needs.attention => "has no attention",
             (_, needs) if needs.hidden != HiddenStates::None => "gives no hidden states",
             _ => return Ok(()),

@@ -189,6 +189,17 @@ impl Embeddings {
         }
     }
 
+    /// The words' rows, as [`crate::Input::Words`] takes them.
+    pub(crate) fn look_up_words(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
+        match self {
+            Self::Full { word, .. } => {
+                let ids = EmbeddingIds::new(vec![Arc::clone(&batch.ids)]);
+                Ok(embedding_sum(&[word], &ids, pass)?)
+            }
+            Self::Reduced { words, .. } => words.look_up(&batch.ids, pass),
+        }
+    }
+
     /// Sum of word, position and segment embeddings, `[N, H]`; see [`crate::Input::Words`] for `words`.
     pub(crate) fn sum(
         &self,

@@ -157,6 +157,11 @@ impl Transformer {
         })
     }
 
+    /// The words' embeddings, as [`Input::Words`] takes them.
+    pub(crate) fn look_up_words(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
+        self.embeddings.look_up_words(batch, pass)
+    }
+
     /// Sum of word, position and segment embeddings, `[N, H]`, before norm and dropout.
     pub fn embedding_sum(
         &self,

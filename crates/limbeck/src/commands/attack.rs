@@ -36,6 +36,8 @@ use victim::Opened;
 
 /// Sentences or gaps that a helper model computes at once.
 const POOLED: usize = 512;
+/// Digits of a file's hash that stand beside its name; `provenance.json` has them all.
+const DIGEST_SHOWN: usize = 12;
 
 /// Runs the command.
 pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
@@ -46,14 +48,16 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     let (sets, _) = Sets::open_for_scoring(&file.data, &opened.target)?;
     let set = chosen(sets, args.split.as_deref())?;
     let cases = cases(&set, &args.pair_columns)?;
-    let resources = open_resources(args, &attacks, &device)?;
+    let (resources, files) = open_resources(args, &attacks, &device)?;
     let cost = Cost {
         query_budget: args.query_budget,
         time_limit: args.time_limit_s.map(Duration::from_secs_f64),
     };
     let mut built = Vec::new();
     for named in attacks {
-        let attack = named.config.build(&resources, None, cost);
+        let attack = named
+            .config
+            .build(&resources, opened.gradients.clone(), cost);
         let attack = attack.map_err(|error| match error {
             AttackError::Setting(_) | AttackError::NoGradients => {
                 BadSettings::new(format!("`{}`: {error}", named.name)).into()
@@ -66,7 +70,6 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     interrupt::listen();
     let mut inputs: BTreeMap<String, Input> = opened.inputs.clone();
     inputs.insert(set.name.clone(), hash_input(&set.spec.path)?);
-    let provenance = provenance(args.seed, &device, inputs);
     let single = built.len() == 1;
     let mut finished = Vec::new();
     for (named, attack) in &built {
@@ -84,8 +87,8 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
             name: &named.name,
             victim_name: &opened.name,
             cases: &cases,
-            resources: resource_names(&resources, named),
-            provenance: &provenance,
+            resources: resource_names(&resources, &files, named),
+            provenance: provenance(args.seed, &device, with_resources(&inputs, &files, named)),
             quiet,
         };
         finished.push(work.attack(attack, &*opened.victim)?);
@@ -131,12 +134,15 @@ fn cases(set: &NamedSet, pair_columns: &[String]) -> anyhow::Result<Vec<Case>> {
     set.examples.iter().map(case).collect()
 }
 
+/// The files and folders of resources, with their hashes.
+type ResourceFiles = BTreeMap<limbeck_text::Resource, Input>;
+
 /// What the attacks need, opened once for all; the models pooled, as hundreds of examples ask them at once.
 fn open_resources(
     args: &AttackArgs,
     attacks: &[NamedAttack],
     device: &candle_core::Device,
-) -> anyhow::Result<Resources> {
+) -> anyhow::Result<(Resources, ResourceFiles)> {
     let required: BTreeSet<_> = attacks
         .iter()
         .flat_map(|named| named.config.required())
@@ -144,18 +150,38 @@ fn open_resources(
     let required: Vec<_> = required.into_iter().collect();
     let store = Store::new(&args.resources);
     let stated = settings::resource_settings(args);
-    let mut resources = sources::open(&required, Resource::CounterFitted, &stated, &store, device)?;
+    let opened = sources::open(&required, Resource::CounterFitted, &stated, &store, device)?;
+    let mut files = ResourceFiles::new();
+    for (kind, place) in opened.places {
+        files.insert(kind, hash_input(&place)?);
+    }
+    let mut resources = opened.resources;
     if let Some(model) = resources.masked_lm.take() {
         resources.masked_lm = Some(Arc::new(PooledMaskedLm::new(model, POOLED)?));
     }
     if let Some(encoder) = resources.sentence_encoder.take() {
         resources.sentence_encoder = Some(Arc::new(PooledEmbedder::new(encoder, POOLED)?));
     }
-    Ok(resources)
+    Ok((resources, files))
+}
+
+/// What an attack reads: the inputs of all, and its own resources.
+fn with_resources(
+    inputs: &BTreeMap<String, Input>,
+    files: &ResourceFiles,
+    named: &NamedAttack,
+) -> BTreeMap<String, Input> {
+    let required = named.config.required().into_iter();
+    let own = required.filter_map(|kind| Some((kind.name().to_owned(), files.get(&kind)?.clone())));
+    inputs.clone().into_iter().chain(own).collect()
 }
 
 /// What an attack used, by the part each played.
-fn resource_names(resources: &Resources, named: &NamedAttack) -> BTreeMap<String, String> {
+fn resource_names(
+    resources: &Resources,
+    files: &ResourceFiles,
+    named: &NamedAttack,
+) -> BTreeMap<String, String> {
     use limbeck_text::Resource as Kind;
     let name = |kind| match kind {
         Kind::Tagger => resources
@@ -170,7 +196,11 @@ fn resource_names(resources: &Resources, named: &NamedAttack) -> BTreeMap<String
             let encoder = resources.sentence_encoder.as_ref();
             encoder.map(|encoder| encoder.name().to_owned())
         }
-        Kind::WordNet | Kind::WordVectors => None,
+        // These have no name of their own: their place, and what tells them from others at that place.
+        Kind::WordNet | Kind::WordVectors => files.get(&kind).map(|input| {
+            let digest = input.sha256.get(..DIGEST_SHOWN).unwrap_or(&input.sha256);
+            format!("{}, SHA-256 {digest}", input.path.display())
+        }),
     };
     let required = named.config.required().into_iter();
     required
@@ -190,7 +220,7 @@ struct Work<'a> {
     victim_name: &'a str,
     cases: &'a [Case],
     resources: BTreeMap<String, String>,
-    provenance: &'a Provenance,
+    provenance: Provenance,
     quiet: bool,
 }
 
@@ -199,7 +229,7 @@ impl Work<'_> {
         if RunState::of(&self.out)? == RunState::Finished {
             return self.already_finished();
         }
-        let mut run = AttackRun::open(&self.out, &self.settings, self.provenance)?;
+        let mut run = AttackRun::open(&self.out, &self.settings, &self.provenance)?;
         let known = self.known(&run);
         if !known.is_empty() {
             tracing::info!(

@@ -39,7 +39,8 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
         _ => Resource::CounterFitted,
     };
     let required = file.recipe.required();
-    let resources = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
+    let opened = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
+    let resources = opened.resources;
     // Built once without words, so that a bad setting is found before the data is read.
     let task = file.data.layout_task();
     let recipe = &file.recipe;

@@ -151,11 +151,118 @@ fn what_is_missing_is_said_before_anything_begins() {
         "search = { beam = {} }\ntransformation = { querty = {} }\n",
     );
     check(&attack("--recipe own.toml"), "querty");
+    place.write(
+        "own.toml",
+        "search = { beam = {} }\ntransformation = { qwerty = {} }\n",
+    );
+    check(
+        &attack("--recipe own.toml"),
+        "for ever without the constraint `no-repeat`",
+    );
     check(
         "attack --endpoint http://127.0.0.1:1 --data finetune.toml --recipe pruthi --out runs/x",
         "`data.labels`",
     );
     assert!(!place.path("runs/x").exists());
+}
+
+#[test]
+fn importance_by_gradient_asks_no_question_and_needs_one_model() {
+    let place = Place::with_teacher();
+    let attack = |importance: &str| {
+        format!(
+            "search = {{ greedy-word-swap-wir = {{ importance = \"{importance}\" }} }}\n\
+             transformation = {{ qwerty = {{ variants = \"all\" }} }}\n\
+             constraint = [{{ no-repeat = {{}} }}]\n"
+        )
+    };
+    place.write("gradient.toml", attack("gradient"));
+    place.write("delete.toml", attack("delete"));
+    let attack = "attack runs/teacher --data finetune.toml --split test --recipe";
+    place.succeeds(&format!("{attack} gradient.toml,delete.toml --out runs/a"));
+    let of = |name: &str| rows(&place, &format!("runs/a/{name}"));
+    let mut compared = 0;
+    for (by_gradient, by_deletion) in of("gradient").iter().zip(of("delete")) {
+        let number = |row: &Value, key: &str| row[key].as_u64().unwrap();
+        assert_eq!(by_gradient["id"], by_deletion["id"]);
+        // All words were tried in vain: the ranking alone sets the two apart.
+        if by_gradient["outcome"] == "failed" && by_deletion["outcome"] == "failed" {
+            let saved = number(&by_deletion, "queries") - number(by_gradient, "queries");
+            assert_eq!(saved, number(by_gradient, "words"));
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "no attack failed");
+    place.succeeds(&format!(
+        "{attack} gradient.toml --threads 1 --in-flight 1 --batch 1 --out runs/one"
+    ));
+    assert_eq!(
+        files(&place, "runs/a/gradient")["attack.jsonl"],
+        files(&place, "runs/one")["attack.jsonl"]
+    );
+
+    let other = "--data finetune.toml --recipe gradient.toml --out runs/x";
+    let ensemble = place.fails(&format!("attack runs/teacher --ensemble tiny-bert {other}"));
+    assert!(
+        ensemble.contains("found an ensemble, which has no loss of its own"),
+        "{ensemble}"
+    );
+    let endpoint = place.fails(&format!("attack --endpoint http://127.0.0.1:1 {other}"));
+    assert!(
+        endpoint.contains("found an endpoint, which gives probabilities only"),
+        "{endpoint}"
+    );
+    assert!(!place.path("runs/x").exists());
+}
+
+#[test]
+fn word_vectors_are_named_and_hashed() {
+    let place = Place::with_teacher();
+    let vectors = "good 1 0\ngreat 1 0.1\nbad 0 1\ndull 0.1 1\nfilm -1 0\nmovie -1 0.1\n";
+    place.write("vectors.txt", vectors);
+    place.write(
+        "own.toml",
+        "search = { beam = {} }\ntransformation = { word-vectors = {} }\nconstraint = [{ no-repeat = {} }]\n",
+    );
+    let attack = "attack runs/teacher --data finetune.toml --recipe own.toml,pruthi --word-vectors vectors.txt --out runs/a";
+    place.succeeds(attack);
+    let metrics = place.json("runs/a/own/metrics.json");
+    let inputs = place.json("runs/a/own/provenance.json")["inputs"].clone();
+    let digest = inputs["word-vectors"]["sha256"].as_str().unwrap();
+    assert_eq!(inputs["word-vectors"]["path"], "vectors.txt");
+    assert_eq!(
+        metrics["resources"]["word-vectors"],
+        format!("vectors.txt, SHA-256 {}", &digest[..12])
+    );
+    // An attack names what it needs itself.
+    let inputs = place.json("runs/a/pruthi/provenance.json")["inputs"].clone();
+    assert!(inputs.get("word-vectors").is_none(), "{inputs}");
+    // With other vectors the attack is another.
+    place.write("vectors.txt", vectors.replace("0.1", "0.2"));
+    fs::remove_file(place.path("runs/a/own/metrics.json")).unwrap();
+    let changed = place.fails(attack);
+    assert!(
+        changed.contains("input `word-vectors` is SHA-256"),
+        "{changed}"
+    );
+}
+
+#[test]
+fn files_that_init_writes_run() {
+    let place = Place::with_teacher();
+    place.succeeds("init attack mine.toml");
+    place.succeeds(
+        "attack runs/teacher --data finetune.toml --recipe mine.toml,deep-word-bug --out runs/a",
+    );
+    assert_eq!(
+        files(&place, "runs/a/mine")["attack.jsonl"],
+        files(&place, "runs/a/deep-word-bug")["attack.jsonl"]
+    );
+    place.succeeds("init augment more.toml");
+    place.succeeds(
+        "augment more.toml --recipe char-swap --set data={path=\"train.tsv\"} --out more.tsv",
+    );
+    assert_eq!(place.text("more.tsv").lines().count(), 1 + 2 * 160);
 }
 
 /// A classifier on the network that takes every text without `good` for negative; fails once at first.
@@ -180,10 +287,12 @@ fn serve() -> String {
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             let question: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let row = |text: &Value| if text[0].as_str().unwrap().contains("good") {
-                "[0.1, 0.1, 0.8]"
-            } else {
-                "[0.8, 0.1, 0.1]"
+            let row = |text: &Value| {
+                if text[0].as_str().unwrap().contains("good") {
+                    "[0.1, 0.1, 0.8]"
+                } else {
+                    "[0.8, 0.1, 0.1]"
+                }
             };
             let texts = question["texts"].as_array().cloned().unwrap_or_default();
             let rows: Vec<&str> = texts.iter().map(row).collect();

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use limbeck_attack::recipes::Recipe;
-use limbeck_attack::{AttackConfig, SearchConfig, Worklist};
+use limbeck_attack::{AttackConfig, Importance, SearchConfig, Worklist};
+use limbeck_text::constraint::ConstraintConfig;
 use serde::Serialize;
 
 use crate::cli::{AttackArgs, AverageKind, WirScopeKind};
@@ -37,11 +38,47 @@ impl NamedAttack {
                 return Err(BadSettings::new(problem).into());
             }
         }
+        for named in &attacks {
+            named.check_victim(args)?;
+            named.check_end(args)?;
+        }
         let limit = args.time_limit_s;
         if limit.is_some_and(|limit| !limit.is_finite() || limit <= 0.0) {
             return Err(BadSettings::new("`--time-limit-s`: expected seconds above 0").into());
         }
         Ok(attacks)
+    }
+
+    /// An attack that reads gradients needs a victim that has them.
+    fn check_victim(&self, args: &AttackArgs) -> anyhow::Result<()> {
+        let SearchConfig::GreedyWordSwapWir(wir) = self.config.search else {
+            return Ok(());
+        };
+        let found = match (wir.importance, &args.endpoint, args.models().count()) {
+            (Importance::Gradient, Some(_), _) => "an endpoint, which gives probabilities only",
+            (Importance::Gradient, None, 2..) => "an ensemble, which has no loss of its own",
+            _ => return Ok(()),
+        };
+        Err(BadSettings::new(format!(
+            "`{}`: importance `gradient` expects one model, found {found}; choose `unk` or `delete`, or attack one model",
+            self.name
+        ))
+        .into())
+    }
+
+    /// Where words are edited again and again, a beam search goes round for ever.
+    fn check_end(&self, args: &AttackArgs) -> anyhow::Result<()> {
+        let is_beam = matches!(self.config.search, SearchConfig::Beam(beam) if beam.width > 0);
+        let is_limited = args.query_budget.is_some() || args.time_limit_s.is_some();
+        let no_repeat = ConstraintConfig::NoRepeat {};
+        if !is_beam || is_limited || self.config.constraint.contains(&no_repeat) {
+            return Ok(());
+        }
+        Err(BadSettings::new(format!(
+            "`{}`: a beam search edits the same words for ever without the constraint `no-repeat`, found neither it nor a limit; add it, or give `--query-budget` or `--time-limit-s`",
+            self.name
+        ))
+        .into())
     }
 
     fn read(recipe: &str, args: &AttackArgs) -> anyhow::Result<Self> {

@@ -1,12 +1,15 @@
 //! What is attacked: a model, several, or an endpoint.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use limbeck_attack::{Average, ClassifierVictim, Ensemble, Victim};
+use limbeck_attack::{Average, ClassifierVictim, Ensemble, Victim, WordGradients};
 use limbeck_model::Target;
 use limbeck_report::{Input, hash_input};
-use limbeck_train::Predictor;
+use limbeck_text::edit::WordText;
+use limbeck_text::{BoxError, Classifier, Probabilities, Text};
+use limbeck_train::{PieceGradients, Predictor};
 
 use crate::cli::{AttackArgs, AverageKind};
 use crate::endpoint::{Endpoint, EndpointConfig};
@@ -16,6 +19,8 @@ use crate::settings::{BadSettings, RunFile};
 /// A victim and what is known of it.
 pub(super) struct Opened {
     pub(super) victim: Box<dyn Victim>,
+    /// What a single model tells of its words; `None` where it is more than one, or not ours.
+    pub(super) gradients: Option<Arc<dyn WordGradients>>,
     pub(super) name: String,
     pub(super) target: Target,
     pub(super) labels: Vec<String>,
@@ -63,9 +68,11 @@ impl Opened {
             ))
             .into());
         }
+        let mut gradients: Option<Arc<dyn WordGradients>> = None;
         let victim: Box<dyn Victim> = if predictors.len() == 1 {
-            let predictor = predictors.pop().expect("there is one");
-            Box::new(ClassifierVictim(predictor))
+            let model = Model(Arc::new(predictors.pop().expect("there is one")));
+            gradients = Some(Arc::new(model.clone()));
+            Box::new(ClassifierVictim(model))
         } else {
             let members = predictors
                 .into_iter()
@@ -80,6 +87,7 @@ impl Opened {
         };
         Ok(Self {
             victim,
+            gradients,
             name,
             target,
             labels,
@@ -114,10 +122,42 @@ impl Opened {
         });
         Ok(Self {
             victim: Box::new(endpoint),
+            gradients: None,
             name: url.to_owned(),
             target: Target::Labels(labels.clone()),
             labels,
             inputs: BTreeMap::new(),
         })
+    }
+}
+
+/// A single model: it answers, and tells how its answer depends on each word.
+#[derive(Clone)]
+struct Model(Arc<Predictor>);
+
+impl Classifier for Model {
+    fn predict(&self, texts: &[Text]) -> Result<Probabilities, BoxError> {
+        self.0.predict(texts)
+    }
+}
+
+impl WordGradients for Model {
+    fn word_gradients(&self, text: &WordText) -> Result<Vec<f64>, BoxError> {
+        let Predictor {
+            model,
+            tokenizer,
+            max_tokens,
+        } = &*self.0;
+        let pieces = PieceGradients::of(model, tokenizer, &text.to_text(), *max_tokens)?;
+        let mut starts = vec![0];
+        for (_, column) in text.columns() {
+            starts.extend(starts.last().map(|start| start + column.len() + 1));
+        }
+        let norm = |word: usize| {
+            let column = text.column_of(word);
+            let (span, start) = (text.span(word), starts[column]);
+            pieces.norm_at(column, &(span.start - start..span.end - start))
+        };
+        Ok((0..text.word_count()).map(norm).collect())
     }
 }

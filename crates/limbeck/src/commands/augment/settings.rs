@@ -12,7 +12,7 @@ use crate::settings::{BadSettings, parse_settings, read_settings};
 /// A run file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct AugmentFile {
+pub(crate) struct AugmentFile {
     /// Seed of all randomness.
     #[serde(default)]
     pub(super) seed: u64,

@@ -1,5 +1,6 @@
 //! What augmentation and attacks know words by, opened before the first row.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +20,13 @@ const MAX_TOKENS: usize = 512;
 /// Sentence vectors that are remembered.
 const KEPT_VECTORS: usize = 1 << 14;
 
+/// What was opened, and the files and folders that it was read from.
+pub(crate) struct Opened {
+    pub(crate) resources: Resources,
+    /// Of what is not built in.
+    pub(crate) places: BTreeMap<Kind, PathBuf>,
+}
+
 /// Opens what is required and nothing else; what is missing is named with the line to run.
 pub(crate) fn open(
     required: &[Kind],
@@ -26,7 +34,7 @@ pub(crate) fn open(
     settings: &ResourceSettings,
     store: &Store,
     device: &Device,
-) -> anyhow::Result<Resources> {
+) -> anyhow::Result<Opened> {
     let needs = |kind| required.contains(&kind);
     // Everything is looked for before the first is read.
     let wordnet = needs(Kind::WordNet)
@@ -48,25 +56,32 @@ pub(crate) fn open(
         })
         .transpose()?;
     let mut resources = Resources::default();
+    let mut places = BTreeMap::new();
     if needs(Kind::Tagger) {
-        resources.tagger = Some(tagger(settings.tagger.as_deref(), store)?);
+        let (tagger, folder) = tagger(settings.tagger.as_deref(), store)?;
+        resources.tagger = Some(tagger);
+        places.extend(folder.map(|folder| (Kind::Tagger, folder)));
     }
     if let Some(folder) = wordnet {
         resources.synonyms = Some(Arc::new(WordNet::open(&folder)?));
+        places.insert(Kind::WordNet, folder);
     }
     if let Some(path) = vectors {
+        places.insert(Kind::WordVectors, path.clone());
         let source = vector_source(path, settings);
         resources.word_vectors = Some(Arc::<dyn WordNeighbours>::from(vectors::open(&source)?));
     }
     if let Some((name, folder)) = masked_lm {
         let filler = MaskedLmFiller::open(&folder, &name, MAX_TOKENS, device)?;
         resources.masked_lm = Some(Arc::new(filler));
+        places.insert(Kind::MaskedLm, folder);
     }
     if let Some((name, folder)) = encoder {
         let embedder = TextEmbedder::open(&folder, &name, KEPT_VECTORS, device)?;
         resources.sentence_encoder = Some(Arc::new(embedder));
+        places.insert(Kind::SentenceEncoder, folder);
     }
-    Ok(resources)
+    Ok(Opened { resources, places })
 }
 
 /// The path stated, or the resource's own place if it is there.
@@ -92,7 +107,11 @@ fn model(
     Ok((name, folder))
 }
 
-fn tagger(stated: Option<&Path>, store: &Store) -> anyhow::Result<Arc<dyn Tagger>> {
+/// The tagger, and its folder where it is not the one built in.
+fn tagger(
+    stated: Option<&Path>,
+    store: &Store,
+) -> anyhow::Result<(Arc<dyn Tagger>, Option<PathBuf>)> {
     let nltk = match stated {
         Some(path) => Some(path.to_owned()),
         None => store
@@ -100,10 +119,11 @@ fn tagger(stated: Option<&Path>, store: &Store) -> anyhow::Result<Arc<dyn Tagger
             .is_ok()
             .then(|| store.folder(Resource::NltkTagger)),
     };
-    Ok(match nltk {
-        Some(folder) => Arc::new(PerceptronTagger::open(&folder)?),
+    let tagger: Arc<dyn Tagger> = match &nltk {
+        Some(folder) => Arc::new(PerceptronTagger::open(folder)?),
         None => Arc::new(BrillTagger::default()),
-    })
+    };
+    Ok((tagger, nltk))
 }
 
 /// GloVe as `limbeck resources` fetches it lies in two files.
