@@ -36,8 +36,16 @@ for library in (folder / "lib").glob("*.so.*"):
     if not plain.exists():
         plain.symlink_to(library.name)
 PYTHON
+    # Every function of the driver by name: the linker wants to see them, the driver on the GPU's machine brings the real ones.
     mkdir -p "$folder/lib/stubs"
-    echo 'int limbeck_no_driver;' | cc -shared -fPIC -x c - -Wl,-soname,libcuda.so.1 -o "$folder/lib/stubs/libcuda.so"
+    python3 - "$folder/include/cuda.h" <<'PYTHON' | cc -shared -fPIC -x c - -Wl,-soname,libcuda.so.1 -o "$folder/lib/stubs/libcuda.so"
+import re, sys
+
+header = open(sys.argv[1], encoding="utf-8").read()
+declared = re.findall(r"CUDAAPI\s+(cu\w+)\s*\(", header)
+renamed = re.findall(r"#define\s+cu\w+\s+(?:__CUDA_API_\w+\()?(cu\w+)", header)
+print("\n".join(f"int {name}(void) {{ return 999; }}" for name in sorted({*declared, *renamed})))
+PYTHON
     [ -e "$folder/lib64" ] || ln -s lib "$folder/lib64"
     touch "$folder/complete"
 fi
