@@ -212,10 +212,15 @@ impl SentenceClassifier {
         &self.slots
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        let first = self.slots.first();
+        first.map_or(Device::Cpu, |slot| slot.parameter.value().device().clone())
+    }
+
     /// Whether it computes on the processor.
     pub fn is_on_cpu(&self) -> bool {
-        let first = self.slots.first();
-        first.is_none_or(|slot| slot.parameter.value().device().is_cpu())
+        self.device().is_cpu()
     }
 
     /// Number of parameters in all, and without the embedding tables (and what reduces their width).

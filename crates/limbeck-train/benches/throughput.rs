@@ -11,7 +11,7 @@ use candle_core::Device;
 use limbeck_model::{Encoding, LayerSelection, SentenceClassifier, Target, TextTokenizer};
 use limbeck_text::{DataSpec, GlueTask, Label, LabelSource, Text, read_examples};
 use limbeck_train::{
-    EncodedSet, Folders, HardLabelsConfig, ObjectiveConfig, Observer, Run, Signal,
+    EncodedSet, Folders, HardLabelsConfig, ObjectiveConfig, Observer, Pair, Plain, Run, Signal,
     SoftTargetsConfig, StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, predict, train,
 };
 
@@ -199,7 +199,7 @@ fn train_rate(arguments: &Arguments, with_teacher: bool) -> f64 {
             .expect("three layers");
         objectives.push(ObjectiveConfig::SoftTargets(SoftTargetsConfig::default()));
     }
-    let objective = WeightedSum::new(&objectives, model.target()).expect("objectives");
+    let objective = WeightedSum::new(&objectives, &Pair::alone(&model)).expect("objectives");
     let teacher = Logits((0..set.len()).map(|i| (i as f32 * 0.37).sin()).collect());
     let config = TrainConfig {
         epochs: 1000.0,
@@ -212,6 +212,7 @@ fn train_rate(arguments: &Arguments, with_teacher: bool) -> f64 {
         dev: &set,
         metrics: &[limbeck_text::Metric::Accuracy],
         objective: &objective,
+        step: &Plain,
         teacher: with_teacher.then_some(&teacher as &dyn Teacher),
         config: &config,
         seed: 1,

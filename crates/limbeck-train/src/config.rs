@@ -147,14 +147,14 @@ impl TrainConfig {
         }
     }
 
-    /// The optimiser's rule.
-    pub fn rule(&self) -> Rule {
+    /// The optimiser's rule, with this weight decay where it has one.
+    pub fn rule(&self, weight_decay: f64) -> Rule {
         match self.optimizer {
             OptimizerKind::AdamW => Rule::AdamW {
                 beta1: 0.9,
                 beta2: 0.999,
                 epsilon: 1e-8,
-                weight_decay: self.weight_decay,
+                weight_decay,
             },
             OptimizerKind::Adadelta => Rule::ADADELTA,
         }

@@ -12,12 +12,15 @@ mod embedder;
 mod error;
 mod evaluate;
 mod filler;
+mod group;
 mod masking;
 mod objective;
 mod predictor;
 mod pretrain;
+mod recipe;
 pub mod resume;
 mod schedule;
+mod step;
 mod teacher;
 mod train;
 mod word_gradients;
@@ -30,16 +33,21 @@ pub use embedder::TextEmbedder;
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
 pub use filler::MaskedLmFiller;
+pub use group::{Group, Pace, Updates};
 pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
 pub use objective::{
-    Gold, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
-    ObjectiveConfig, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
+    Given, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
+    ObjectiveConfig, Pair, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
 };
 pub use predictor::Predictor;
 pub use pretrain::{
     MASKED_ACCURACY, MaskedScores, PERPLEXITY, Pretraining, evaluate_masked, pretrain,
 };
+pub use recipe::{HandsOn, Phase, train_phases};
 pub use schedule::Schedule;
+pub use step::{Lesson, Plain, Step, StepConfig};
 pub use teacher::{LiveTeacher, Signal, Teacher};
-pub use train::{EvaluationEvent, Folders, Observer, Run, StepEvent, Summary, train};
+pub use train::{
+    EvaluationEvent, Folders, Observer, Run, StepEvent, StepKeys, StepLoss, Summary, train,
+};
 pub use word_gradients::PieceGradients;

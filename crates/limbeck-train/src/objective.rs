@@ -5,8 +5,9 @@ mod logit_mse;
 mod soft_targets;
 
 use candle_core::Tensor;
-use limbeck_model::{Needs, Output, Target};
+use limbeck_model::{Needs, Output, SentenceClassifier, Target};
 use limbeck_ops::loss::{Reduction, SquaredReduction};
+use limbeck_ops::{Parameter, Pass, Starts};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +18,41 @@ pub use soft_targets::SoftTargets;
 use crate::TrainError;
 use crate::teacher::Signal;
 
-/// A batch's gold labels and the ids of its examples.
+/// What a batch brings beside outputs.
 #[derive(Debug, Clone, Copy)]
-pub struct Gold<'a> {
-    /// One per example; `None` where unlabelled.
+pub struct Given<'a> {
+    /// Gold labels, one per example; `None` where unlabelled.
     pub labels: &'a [Option<Label>],
-    /// For messages.
+    /// The examples' ids, for messages.
     pub ids: &'a [u64],
+    /// Where sentences begin in packed outputs.
+    pub starts: &'a Starts,
+    /// 0-based epoch.
+    pub epoch: u64,
+    /// Whether an objective's own parameters learn.
+    pub pass: &'a Pass,
+}
+
+/// The two models of a run, as far as objectives and steps are built after them.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// Who learns.
+    pub student: &'a SentenceClassifier,
+    /// From whom, if anyone.
+    pub teacher: Option<&'a SentenceClassifier>,
+    /// Decides fresh parameters.
+    pub seed: u64,
+}
+
+impl<'a> Pair<'a> {
+    /// A student without a teacher.
+    pub fn alone(student: &'a SentenceClassifier) -> Self {
+        Self {
+            student,
+            teacher: None,
+            seed: 0,
+        }
+    }
 }
 
 /// A loss on a student's outputs.
@@ -41,12 +70,17 @@ pub trait Objective {
         Needs::NOTHING
     }
 
+    /// What it trains beside the student, such as a projection; names begin with its own.
+    fn parameters(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
+
     /// The loss, a scalar: the mean over the batch of something.
     fn loss(
         &self,
         student: &Output,
         teacher: Option<&Signal>,
-        gold: Gold<'_>,
+        given: Given<'_>,
     ) -> Result<Tensor, TrainError>;
 }
 
@@ -168,8 +202,8 @@ impl ObjectiveConfig {
         }
     }
 
-    fn build(self, target: &Target) -> Result<Box<dyn Objective>, TrainError> {
-        let regression = *target == Target::Regression;
+    fn build(self, pair: &Pair<'_>) -> Result<Box<dyn Objective>, TrainError> {
+        let regression = *pair.student.target() == Target::Regression;
         Ok(match self {
             Self::HardLabels(_) => Box::new(HardLabels { regression }),
             Self::SoftTargets(config) => {
@@ -203,7 +237,7 @@ pub struct WeightedSum {
 
 impl WeightedSum {
     /// The objectives of a run file; weights must be finite, not negative and not all zero.
-    pub fn new(configs: &[ObjectiveConfig], target: &Target) -> Result<Self, TrainError> {
+    pub fn new(configs: &[ObjectiveConfig], pair: &Pair<'_>) -> Result<Self, TrainError> {
         let weights_fit = configs
             .iter()
             .all(|c| c.weight() >= 0.0 && c.weight().is_finite());
@@ -221,7 +255,7 @@ impl WeightedSum {
         let terms = configs
             .iter()
             .filter(|c| c.weight() > 0.0)
-            .map(|c| Ok((c.weight(), c.build(target)?)));
+            .map(|c| Ok((c.weight(), c.build(pair)?)));
         Ok(Self {
             terms: terms.collect::<Result<_, TrainError>>()?,
         })
@@ -266,17 +300,22 @@ impl WeightedSum {
             .fold(Needs::NOTHING, Needs::union)
     }
 
+    /// What the terms train beside the student.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.objectives().flat_map(Objective::parameters).collect()
+    }
+
     /// The weighted sum and each term's own value.
     pub fn loss(
         &self,
         student: &Output,
         teacher: Option<&Signal>,
-        gold: Gold<'_>,
+        given: Given<'_>,
     ) -> Result<(Tensor, Terms), TrainError> {
         let mut total: Option<Tensor> = None;
         let mut values = Vec::with_capacity(self.terms.len());
         for (weight, objective) in &self.terms {
-            let value = objective.loss(student, teacher, gold)?;
+            let value = objective.loss(student, teacher, given)?;
             let weighted = (&value * *weight)?;
             values.push((objective.name(), value.detach()));
             total = Some(match total {

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::Device;
 use limbeck_model::{Input, MaskedLanguageModel, batches_by_tokens};
 use limbeck_ops::loss::cross_entropy;
-use limbeck_ops::{Parameter, Pass, backward, serially};
+use limbeck_ops::{Pass, backward, serially};
 use rayon::prelude::*;
 
 use crate::TrainError;
 use crate::config::TrainConfig;
 use crate::corpus::TextRows;
 use crate::evaluate::TOKEN_BUDGET;
+use crate::group::Group;
 use crate::masking::{MaskedBatch, MaskedRow, Masker};
 use crate::resume::Checkpointed;
 use crate::train::{
@@ -104,8 +105,12 @@ impl Trainee for Learner<'_> {
         self.model
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
-        self.model.parameters()
+    fn groups(&self) -> Vec<Group> {
+        vec![Group::of_model(
+            "model",
+            self.model.parameters(),
+            Vec::new(),
+        )]
     }
 
     fn example_count(&self) -> usize {

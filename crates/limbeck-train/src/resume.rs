@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use fs_err as fs;
 use limbeck_model::{MaskedLanguageModel, ModelError, SentenceClassifier, Weights, write_tensors};
-use limbeck_ops::optimizer::Optimizer;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+use crate::group::Learners;
+use crate::train::Summary;
 
 const STATE: &str = "state.json";
+const FINISHED: &str = "finished.json";
 
 /// Counters of the loop. Orders, dropout masks and schedules are functions of seed and step, so
 /// nothing else needs keeping beside parameters and the optimiser's means.
@@ -89,9 +91,12 @@ impl Checkpointed for MaskedLanguageModel {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     progress: Progress,
-    optimizer_step: u64,
+    /// Of each group of parameters.
+    optimizer_steps: Vec<u64>,
     model: String,
     optimizer: String,
+    /// What is trained beside the model.
+    beside: String,
 }
 
 /// Writes the state; the previous one is valid until the new one is complete.
@@ -99,29 +104,37 @@ pub fn save(
     folder: &Path,
     progress: &Progress,
     model: &dyn Checkpointed,
-    optimizer: &Optimizer,
+    learners: &Learners,
 ) -> Result<(), TrainError> {
     fs::create_dir_all(folder)?;
     let file = |kind: &str| format!("{kind}-{}.safetensors", progress.step);
     let stored = Stored {
         progress: progress.clone(),
-        optimizer_step: optimizer.step_count(),
+        optimizer_steps: learners.step_counts(),
         model: file("model"),
         optimizer: file("optimizer"),
+        beside: file("beside"),
     };
     let tensors = model.tensors()?;
     write_tensors(
         &folder.join(&stored.model),
         tensors.iter().map(|(name, t)| (name.clone(), t)),
     )?;
-    let means = optimizer.snapshot()?;
-    write_tensors(
-        &folder.join(&stored.optimizer),
-        means.iter().map(|(name, t)| (name.clone(), t)),
-    )?;
+    for (file, tensors) in [
+        (&stored.optimizer, learners.snapshot()?),
+        (&stored.beside, learners.beside()),
+    ] {
+        write_tensors(
+            &folder.join(file),
+            tensors.iter().map(|(name, t)| (name.clone(), t)),
+        )?;
+    }
     let text = serde_json::to_string_pretty(&stored).expect("counters and names serialise");
     limbeck_text::atomic_write(folder.join(STATE), text.as_bytes())?;
-    remove_old(folder, &[&stored.model, &stored.optimizer, STATE])
+    remove_old(
+        folder,
+        &[&stored.model, &stored.optimizer, &stored.beside, STATE],
+    )
 }
 
 fn remove_old(folder: &Path, keep: &[&str]) -> Result<(), TrainError> {
@@ -138,9 +151,67 @@ fn remove_old(folder: &Path, keep: &[&str]) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Steps done in the state at `folder`; `None` when there is none.
+/// Steps done in the state at `folder`, over all phases; `None` when there is none.
 pub fn steps_done(folder: &Path) -> Result<Option<u64>, TrainError> {
-    Ok(read_state(folder)?.map(|stored| stored.progress.step))
+    let mut steps = read_state(folder)?.map(|stored| stored.progress.step);
+    for number in 1.. {
+        let phase = PhaseFolder::new(folder, number);
+        let done = match phase.finished()? {
+            Some(summary) => Some(summary.steps),
+            None => read_state(&phase.checkpoint())?.map(|stored| stored.progress.step),
+        };
+        match done {
+            Some(done) => steps = Some(steps.unwrap_or(0) + done),
+            None => break,
+        }
+    }
+    Ok(steps)
+}
+
+/// Where one of several phases keeps its models and its state, inside the run's state.
+#[derive(Debug)]
+pub(crate) struct PhaseFolder(PathBuf);
+
+impl PhaseFolder {
+    /// `number` counts from 1.
+    pub(crate) fn new(checkpoint: &Path, number: usize) -> Self {
+        Self(checkpoint.join(format!("phase-{number}")))
+    }
+
+    pub(crate) fn best(&self) -> PathBuf {
+        self.0.join("model")
+    }
+
+    pub(crate) fn last(&self) -> PathBuf {
+        self.0.join("last")
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint")
+    }
+
+    /// What the phase came to, once it has ended.
+    pub(crate) fn finished(&self) -> Result<Option<Summary>, TrainError> {
+        let path = self.0.join(FINISHED);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let summary = serde_json::from_str(&fs::read_to_string(&path)?);
+        summary
+            .map(Some)
+            .map_err(|e| TrainError::damaged(&path, &format!("not a phase's summary: {e}")))
+    }
+
+    /// Notes that the phase has ended; its state is not needed any more.
+    pub(crate) fn finish(&self, summary: &Summary) -> Result<(), TrainError> {
+        let text = serde_json::to_string_pretty(summary).expect("counters and scores serialise");
+        limbeck_text::atomic_write(self.0.join(FINISHED), text.as_bytes())?;
+        let checkpoint = self.checkpoint();
+        if checkpoint.is_dir() {
+            fs::remove_dir_all(checkpoint)?;
+        }
+        Ok(())
+    }
 }
 
 fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
@@ -159,7 +230,7 @@ fn read_state(folder: &Path) -> Result<Option<Stored>, TrainError> {
 pub fn load(
     folder: &Path,
     model: &dyn Checkpointed,
-    optimizer: &mut Optimizer,
+    learners: &mut Learners,
 ) -> Result<Option<Progress>, TrainError> {
     let Some(stored) = read_state(folder)? else {
         return Ok(None);
@@ -169,10 +240,10 @@ pub fn load(
         &model_path,
         read_tensors(&model_path)?,
     ))?;
-    optimizer.restore(
-        &read_tensors(&folder.join(&stored.optimizer))?,
-        stored.optimizer_step,
-    )?;
+    let path = folder.join(&stored.beside);
+    learners.load_beside(&path, &read_tensors(&path)?)?;
+    let path = folder.join(&stored.optimizer);
+    learners.restore(&path, &read_tensors(&path)?, &stored.optimizer_steps)?;
     Ok(Some(stored.progress))
 }
 

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use limbeck_model::{SentenceClassifier, stream_key};
-use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
-use limbeck_ops::{Parameter, Pass, backward, mix64};
+use limbeck_ops::mix64;
 use limbeck_text::Metric;
+use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::config::TrainConfig;
 use crate::data::{EncodedSet, epoch_order};
 use crate::evaluate::evaluate;
-use crate::objective::{Gold, WeightedSum};
+use crate::group::{Group, Learners, Updates};
+use crate::objective::WeightedSum;
 use crate::resume::{self, Best, Checkpointed, Progress};
-use crate::teacher::{Signal, Teacher};
+use crate::step::{Lesson, Step};
+use crate::teacher::Teacher;
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +99,8 @@ pub struct Run<'a> {
     pub metrics: &'a [Metric],
     /// What is learnt.
     pub objective: &'a WeightedSum,
+    /// How a batch becomes gradients.
+    pub step: &'a dyn Step,
     /// Whom it is learnt from, if anyone.
     pub teacher: Option<&'a dyn Teacher>,
     /// Settings.
@@ -106,7 +110,7 @@ pub struct Run<'a> {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     /// Steps done.
     pub steps: u64,
@@ -118,17 +122,42 @@ pub struct Summary {
     pub trained_s: f64,
     /// Seconds that sessions before this one took, up to their last checkpoint.
     pub earlier_s: f64,
+    /// Seconds that all sessions took.
+    pub elapsed_s: f64,
     /// Tokens trained on, over all sessions.
     pub tokens: u64,
     /// Training sentences per second, evaluations and checkpoints left out.
     pub samples_per_s: f64,
 }
 
+impl Summary {
+    /// The same as the end of a training that began with the one of `earlier`.
+    #[must_use]
+    pub(crate) fn after(mut self, earlier: &Self) -> Self {
+        let sentences =
+            self.samples_per_s * self.trained_s + earlier.samples_per_s * earlier.trained_s;
+        self.steps += earlier.steps;
+        self.best.step += earlier.steps;
+        self.trained_s += earlier.trained_s;
+        self.earlier_s += earlier.earlier_s;
+        self.elapsed_s += earlier.elapsed_s;
+        self.tokens += earlier.tokens;
+        self.samples_per_s = sentences / self.trained_s.max(1e-9);
+        self
+    }
+}
+
 impl Run<'_> {
+    /// Steps of the whole run, unless patience ends it before.
+    pub fn steps(&self) -> u64 {
+        self.config.steps(self.train.len()).1
+    }
+
     /// Everything that can be wrong before the first step.
     pub fn check(&self) -> Result<(), TrainError> {
         self.config.check()?;
         self.objective.check(self.teacher.map(Teacher::provides))?;
+        self.step.check(self)?;
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
             if set.is_empty() {
@@ -151,8 +180,13 @@ pub(crate) trait Trainee {
     /// The model.
     fn model(&self) -> &dyn Checkpointed;
 
-    /// Its parameters; the optimiser takes those that are trainable.
-    fn parameters(&self) -> Vec<Parameter>;
+    /// What is trained, the model's parameters first; optimisers take those that are trainable.
+    fn groups(&self) -> Vec<Group>;
+
+    /// Which groups the 0-based `step` changes.
+    fn updates(&self, _step: u64) -> Updates {
+        Updates::All
+    }
 
     /// Number of examples in an epoch.
     fn example_count(&self) -> usize;
@@ -169,22 +203,35 @@ pub(crate) trait Trainee {
 
 /// What randomness inside a step depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StepKeys {
-    /// 0-based.
-    pub(crate) epoch: u64,
-    /// Changes with every step.
-    pub(crate) dropout: u64,
+pub struct StepKeys {
+    /// 0-based epoch.
+    pub epoch: u64,
+    /// 0-based step.
+    pub step: u64,
+    /// Of dropout; changes with every step.
+    pub dropout: u64,
 }
 
-/// The loss of one step.
+/// The loss of one step, or of a part of it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct StepLoss {
+pub struct StepLoss {
     /// The mean.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Each objective's own mean.
-    pub(crate) terms: BTreeMap<&'static str, f64>,
+    pub terms: BTreeMap<&'static str, f64>,
     /// Tokens computed.
-    pub(crate) tokens: usize,
+    pub tokens: usize,
+}
+
+impl StepLoss {
+    /// Adds a part that is `share` of the step's examples.
+    pub fn add(&mut self, part: Self, share: f64) {
+        self.loss += share * part.loss;
+        for (name, value) in part.terms {
+            *self.terms.entry(name).or_insert(0.0) += share * value;
+        }
+        self.tokens += part.tokens;
+    }
 }
 
 /// An evaluation on the dev set.
@@ -223,8 +270,8 @@ pub(crate) fn train_loop(
 ) -> Result<Summary, TrainError> {
     let model = trainee.model();
     let example_count = trainee.example_count();
-    let mut optimizer = Optimizer::new(config.rule(), &trainee.parameters());
-    let mut progress = resume::load(folders.checkpoint, model, &mut optimizer)?.unwrap_or_default();
+    let mut learners = Learners::new(trainee.groups(), config);
+    let mut progress = resume::load(folders.checkpoint, model, &mut learners)?.unwrap_or_default();
     let (steps_per_epoch, total_steps) = config.steps(example_count);
     let warmup = (total_steps as f64 * config.warmup_fraction).ceil() as u64;
     let dropout_key = stream_key(seed, "dropout");
@@ -244,10 +291,12 @@ pub(crate) fn train_loop(
         let first = (progress.step % steps_per_epoch) as usize * size;
         let rows = &order.1[first..(first + size).min(order.1.len())];
 
+        let updates = trainee.updates(progress.step);
         let learning_rate =
-            config.learning_rate * config.schedule.factor(progress.step, warmup, total_steps);
+            learners.learning_rate(updates, |s| s.factor(progress.step, warmup, total_steps));
         let keys = StepKeys {
             epoch,
+            step: progress.step,
             dropout: mix64(dropout_key ^ mix64(progress.step)),
         };
         let StepLoss {
@@ -255,23 +304,17 @@ pub(crate) fn train_loop(
             terms,
             tokens,
         } = trainee.accumulate(rows, keys)?;
-        progress.step += 1;
         if !loss.is_finite() {
             let examples = rows.iter().take(8);
             return Err(TrainError::NotANumber {
-                step: progress.step,
+                step: progress.step + 1,
                 loss,
                 learning_rate,
                 examples: examples.map(|&row| trainee.example_id(row)).collect(),
             });
         }
-        let norm = gradient_norm(optimizer.parameters())?;
-        let factor = if config.clip_norm > 0.0 {
-            clip_factor(norm, config.clip_norm)
-        } else {
-            1.0
-        };
-        optimizer.step(learning_rate, factor)?;
+        let norm = learners.step(updates, |s| s.factor(progress.step, warmup, total_steps))?;
+        progress.step += 1;
 
         let seconds = started.elapsed();
         progress.sentences += rows.len() as u64;
@@ -308,7 +351,7 @@ pub(crate) fn train_loop(
         let stop = observer.should_stop() && progress.step < total_steps;
         if stop || checkpointed.elapsed() >= Duration::from_secs(config.checkpoint_every_s) {
             progress.elapsed_s = earlier_s + begun.elapsed().as_secs_f64();
-            resume::save(folders.checkpoint, &progress, model, &optimizer)?;
+            resume::save(folders.checkpoint, &progress, model, &learners)?;
             checkpointed = Instant::now();
         }
         if stop {
@@ -330,6 +373,7 @@ pub(crate) fn train_loop(
         last,
         trained_s: progress.trained_s,
         earlier_s,
+        elapsed_s: earlier_s + begun.elapsed().as_secs_f64(),
         tokens: progress.tokens,
         samples_per_s,
     })
@@ -346,8 +390,20 @@ impl Trainee for Student<'_> {
         self.student
     }
 
-    fn parameters(&self) -> Vec<Parameter> {
-        self.student.parameters()
+    fn groups(&self) -> Vec<Group> {
+        let run = self.run;
+        let beside = [run.objective.parameters(), run.step.parameters()].concat();
+        let mut groups = vec![Group::of_model(
+            "student",
+            self.student.parameters(),
+            beside,
+        )];
+        groups.extend(run.step.groups());
+        groups
+    }
+
+    fn updates(&self, step: u64) -> Updates {
+        self.run.step.updates(step)
     }
 
     fn example_count(&self) -> usize {
@@ -359,38 +415,11 @@ impl Trainee for Student<'_> {
     }
 
     fn accumulate(&self, rows: &[usize], keys: StepKeys) -> Result<StepLoss, TrainError> {
-        let (student, run) = (self.student, self.run);
-        let parameters = student.parameters();
-        let needs = run.objective.needs();
+        let run = self.run;
         let mut sum = StepLoss::default();
         for part in parts(run.config, rows, |row| run.train.length(row)) {
-            let share = part.len() as f64 / rows.len() as f64;
-            let batch = run.train.batch(part);
-            let output =
-                student.forward(&batch, needs, &Pass::train(batch.dropout(keys.dropout)))?;
-            let signal: Option<Signal> = match run.teacher {
-                Some(teacher) if run.objective.needs_teacher() => {
-                    Some(teacher.signal(part, needs)?.on(output.logits.device())?)
-                }
-                _ => None,
-            };
-            let labels: Vec<_> = part.iter().map(|&row| run.train.labels()[row]).collect();
-            let ids: Vec<_> = part.iter().map(|&row| run.train.ids()[row]).collect();
-            let (total, values) = run.objective.loss(
-                &output,
-                signal.as_ref(),
-                Gold {
-                    labels: &labels,
-                    ids: &ids,
-                },
-            )?;
-            backward(&(&total * share)?, &parameters)?;
-            sum.loss += share * f64::from(total.to_scalar::<f32>()?);
-            for (name, value) in values {
-                *sum.terms.entry(name).or_insert(0.0) +=
-                    share * f64::from(value.to_scalar::<f32>()?);
-            }
-            sum.tokens += batch.ids.len();
+            let lesson = Lesson::new(self.student, run, part, rows.len(), keys);
+            sum.add(run.step.accumulate(&lesson)?, lesson.share);
         }
         Ok(sum)
     }

@@ -10,9 +10,9 @@ use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
 use limbeck_ops::{Pass, backward};
 use limbeck_text::{Example, Label, Metric, Text};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, Gold, HardLabelsConfig, LiveTeacher, ObjectiveConfig,
-    Observer, Run, Schedule, SoftTargetsConfig, StepEvent, StoredTeacher, Teacher, TrainConfig,
-    TrainError, WeightedSum, train,
+    CacheHeader, EncodedSet, Folders, Given, HardLabelsConfig, LiveTeacher, ObjectiveConfig,
+    Observer, Pair, Plain, Run, Schedule, SoftTargetsConfig, StepEvent, StoredTeacher, Teacher,
+    TrainConfig, TrainError, WeightedSum, train,
 };
 use serde_json::Value;
 
@@ -93,9 +93,9 @@ fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
     let model = open("tiny-bert");
     let teacher = LiveTeacher::new(open("tiny-bert-teacher"), training_set());
     let set = training_set();
-    let objective = WeightedSum::new(objectives, model.target()).unwrap();
+    let objective = WeightedSum::new(objectives, &Pair::alone(&model)).unwrap();
     let config = TrainConfig::default();
-    let mut optimizer = Optimizer::new(config.rule(), &model.parameters());
+    let mut optimizer = Optimizer::new(config.rule(config.weight_decay), &model.parameters());
     let (losses, norms) = (
         floats(&expected["losses_f64"]),
         floats(&expected["gradient_norms_f64"]),
@@ -113,9 +113,12 @@ fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
             .loss(
                 &output,
                 Some(&signal),
-                Gold {
+                Given {
                     labels: &labels,
                     ids: &ids,
+                    starts: &batch.starts,
+                    epoch: 0,
+                    pass: &Pass::train_without_dropout(),
                 },
             )
             .unwrap();
@@ -218,7 +221,7 @@ fn run_in(
     stop_after: Option<u64>,
 ) -> (Result<SentenceClassifier, TrainError>, Watcher) {
     let (set, model) = (training_set(), open("tiny-bert"));
-    let objective = WeightedSum::new(&[hard(), soft()], model.target()).unwrap();
+    let objective = WeightedSum::new(&[hard(), soft()], &Pair::alone(&model)).unwrap();
     let teacher = LiveTeacher::new(open("tiny-bert-teacher"), training_set());
     let (best, last, checkpoint) = (
         folder.join("model"),
@@ -235,6 +238,7 @@ fn run_in(
         dev: &set,
         metrics: &[Metric::Accuracy],
         objective: &objective,
+        step: &Plain,
         teacher: Some(&teacher),
         config,
         seed: 3,
@@ -425,7 +429,7 @@ fn a_tiny_model_memorises_its_examples() {
     let model = open("tiny-bert");
     let objective = WeightedSum::new(
         &[ObjectiveConfig::HardLabels(HardLabelsConfig::default())],
-        model.target(),
+        &Pair::alone(&model),
     )
     .unwrap();
     let (best, last, checkpoint) = (
@@ -438,6 +442,7 @@ fn a_tiny_model_memorises_its_examples() {
         dev: &set,
         metrics: &[Metric::Accuracy],
         objective: &objective,
+        step: &Plain,
         teacher: None,
         config: &config,
         seed: 1,

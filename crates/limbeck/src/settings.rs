@@ -6,7 +6,7 @@ use std::path::Path;
 use limbeck_model::StudentConfig;
 use limbeck_report::Role;
 use limbeck_text::{DataSpec, Metric};
-use limbeck_train::{ObjectiveConfig, TrainConfig};
+use limbeck_train::{HandsOn, ObjectiveConfig, StepConfig, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -52,9 +52,15 @@ pub(crate) struct RunFile {
     /// What is learnt.
     #[serde(default)]
     pub(crate) objective: Vec<ObjectiveConfig>,
+    /// How a batch becomes gradients.
+    #[serde(default)]
+    pub(crate) step: StepConfig,
     /// How it is learnt.
     #[serde(default)]
     pub(crate) train: TrainConfig,
+    /// Several phases, one after another; each has objectives and a step of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) phase: Vec<PhaseSettings>,
     /// What it is learnt from and judged on.
     pub(crate) data: DataSettings,
 }
@@ -87,6 +93,29 @@ fn yes() -> bool {
 
 fn default_max_tokens() -> usize {
     128
+}
+
+/// One of `[[phase]]`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct PhaseSettings {
+    /// What is learnt.
+    pub(crate) objective: Vec<ObjectiveConfig>,
+    /// How a batch becomes gradients.
+    pub(crate) step: StepConfig,
+    /// The model that the next phase begins with.
+    pub(crate) hands_on: HandsOn,
+    /// What differs from `[train]`.
+    pub(crate) train: toml::Table,
+}
+
+/// A phase with all its settings.
+#[derive(Debug, Clone)]
+pub(crate) struct ResolvedPhase {
+    pub(crate) objective: Vec<ObjectiveConfig>,
+    pub(crate) step: StepConfig,
+    pub(crate) hands_on: HandsOn,
+    pub(crate) train: TrainConfig,
 }
 
 /// `[data]`.
@@ -147,6 +176,44 @@ impl RunFile {
     /// Reads a run file and applies `key=value` overrides.
     pub(crate) fn read(path: &Path, overrides: &[String]) -> anyhow::Result<Self> {
         read_settings(path, overrides)
+    }
+
+    /// The phases with their settings, checked; a run without `[[phase]]` has one.
+    pub(crate) fn phases(&self) -> anyhow::Result<Vec<ResolvedPhase>> {
+        self.train.check()?;
+        if self.phase.is_empty() {
+            return Ok(vec![ResolvedPhase {
+                objective: self.objective.clone(),
+                step: self.step.clone(),
+                hands_on: HandsOn::default(),
+                train: self.train.clone(),
+            }]);
+        }
+        if !self.objective.is_empty() || self.step != StepConfig::default() {
+            return Err(BadSettings::new(
+                "`phase`: found beside `objective` or `step`, expected these in each phase; move them there",
+            )
+            .into());
+        }
+        (1..)
+            .zip(&self.phase)
+            .map(|(number, phase)| {
+                let mut table = toml::Table::try_from(&self.train)?;
+                table.extend(phase.train.clone());
+                let train: TrainConfig = table.try_into().map_err(|e: toml::de::Error| {
+                    BadSettings::new(format!("`phase.train` of phase {number}: {}", e.message()))
+                })?;
+                train
+                    .check()
+                    .map_err(|e| BadSettings::new(format!("phase {number}: {e}")))?;
+                Ok(ResolvedPhase {
+                    objective: phase.objective.clone(),
+                    step: phase.step.clone(),
+                    hands_on: phase.hands_on,
+                    train,
+                })
+            })
+            .collect()
     }
 }
 

@@ -3,7 +3,7 @@ use limbeck_model::Output;
 use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
 use limbeck_text::Label;
 
-use super::{Gold, Objective};
+use super::{Given, Objective};
 use crate::TrainError;
 use crate::teacher::Signal;
 
@@ -15,10 +15,10 @@ pub struct HardLabels {
 impl HardLabels {
     fn gold<T>(
         &self,
-        gold: Gold<'_>,
+        given: Given<'_>,
         value: impl Fn(Label) -> Option<T>,
     ) -> Result<Vec<T>, TrainError> {
-        let labels = gold.labels.iter().zip(gold.ids);
+        let labels = given.labels.iter().zip(given.ids);
         labels
             .map(|(label, &id)| {
                 label.and_then(&value).ok_or(TrainError::Unlabelled {
@@ -39,10 +39,10 @@ impl Objective for HardLabels {
         &self,
         student: &Output,
         _: Option<&Signal>,
-        gold: Gold<'_>,
+        given: Given<'_>,
     ) -> Result<Tensor, TrainError> {
         if self.regression {
-            let scores = self.gold(gold, Label::score)?;
+            let scores = self.gold(given, Label::score)?;
             let scores = Tensor::from_vec(scores, student.logits.shape(), student.logits.device())?;
             return Ok(squared_error(
                 &student.logits,
@@ -52,7 +52,7 @@ impl Objective for HardLabels {
         }
         Ok(cross_entropy(
             &student.logits,
-            &self.gold(gold, Label::class)?,
+            &self.gold(given, Label::class)?,
         )?)
     }
 }

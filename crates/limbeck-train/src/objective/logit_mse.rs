@@ -2,7 +2,7 @@ use candle_core::Tensor;
 use limbeck_model::Output;
 use limbeck_ops::loss::{SquaredReduction, squared_error};
 
-use super::{Gold, Objective};
+use super::{Given, Objective};
 use crate::TrainError;
 use crate::teacher::{Signal, required};
 
@@ -24,7 +24,7 @@ impl Objective for LogitMse {
         &self,
         student: &Output,
         teacher: Option<&Signal>,
-        _: Gold<'_>,
+        _: Given<'_>,
     ) -> Result<Tensor, TrainError> {
         let teacher = required(teacher, self.name())?;
         Ok(squared_error(

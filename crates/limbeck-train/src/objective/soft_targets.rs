@@ -2,7 +2,7 @@ use candle_core::Tensor;
 use limbeck_model::Output;
 use limbeck_ops::loss::{Reduction, SquaredReduction, soft_targets, squared_error};
 
-use super::{Gold, Objective};
+use super::{Given, Objective};
 use crate::TrainError;
 use crate::teacher::{Signal, required};
 
@@ -28,7 +28,7 @@ impl Objective for SoftTargets {
         &self,
         student: &Output,
         teacher: Option<&Signal>,
-        _: Gold<'_>,
+        _: Given<'_>,
     ) -> Result<Tensor, TrainError> {
         let teacher = required(teacher, self.name())?;
         if self.regression {

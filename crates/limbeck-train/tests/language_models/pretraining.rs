@@ -24,7 +24,7 @@ fn pretraining_follows_pytorch() {
     let settings = &expected["settings"];
     let number = |key: &str| settings[key].as_f64().unwrap();
     let model = open("tiny-bert-mlm");
-    let mut optimizer = Optimizer::new(TrainConfig::default().rule(), &model.parameters());
+    let mut optimizer = Optimizer::new(TrainConfig::default().rule(0.01), &model.parameters());
     let losses = floats(&expected["losses_f64"]);
     let norms = floats(&expected["gradient_norms_f64"]);
     for (step, sentences) in expected["steps"].as_array().unwrap().iter().enumerate() {

@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use anyhow::Context;
 use candle_core::Device;
-use limbeck_model::{HiddenStates, SentenceClassifier, StudentConfig, Target, TextTokenizer};
+use limbeck_model::{
+    HiddenStates, Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer,
+};
 use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
     SplitMetrics, Summary as SeedSummary,
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Predictions,
-    Run, SoftTargetsConfig, StoredTeacher, Summary, Teacher, WeightedSum, check_teacher, predict,
-    train,
+    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Phase,
+    Predictions, Run, SoftTargetsConfig, Step, StoredTeacher, Summary, Teacher, TrainError,
+    WeightedSum, check_teacher, predict, train_phases,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -27,7 +29,7 @@ use crate::commands::scores::score;
 use crate::environment::{device, model_folder, peak_memory_bytes};
 use crate::interrupt;
 use crate::progress::{RunObserver, example_bar};
-use crate::settings::{BadSettings, ModelSettings, RunFile, TeacherSettings};
+use crate::settings::{BadSettings, ModelSettings, ResolvedPhase, RunFile, TeacherSettings};
 
 /// Runs `limbeck finetune`.
 pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
@@ -43,7 +45,7 @@ pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
         )
         .into());
     }
-    if file.objective.is_empty() {
+    if file.objective.is_empty() && file.phase.is_empty() {
         file.objective = vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())];
     }
     let role = if file.student.is_some() {
@@ -77,7 +79,7 @@ pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
     if file.student.is_none() && file.model.is_none() {
         return Err(BadSettings::new("`student`: found nothing, expected such as `[student] layers = { bottom = 3 }`, or `[model] from` for a student of its own").into());
     }
-    if file.objective.is_empty() {
+    if file.objective.is_empty() && file.phase.is_empty() {
         file.objective = vec![
             ObjectiveConfig::SoftTargets(SoftTargetsConfig {
                 weight: 0.5,
@@ -97,7 +99,7 @@ fn run_seeds(
     quiet: bool,
 ) -> anyhow::Result<()> {
     file.role.get_or_insert(role);
-    file.train.check()?;
+    file.phases()?;
     if args.seeds.is_empty() {
         file.seed = args.seed.unwrap_or(file.seed);
         Job {
@@ -137,6 +139,29 @@ struct Job {
     quiet: bool,
 }
 
+/// What one phase learns, and how.
+struct Lessons {
+    objective: WeightedSum,
+    step: Box<dyn Step>,
+}
+
+impl Lessons {
+    fn build(phase: &ResolvedPhase, pair: &Pair<'_>) -> Result<Self, TrainError> {
+        Ok(Self {
+            objective: WeightedSum::new(&phase.objective, pair)?,
+            step: phase.step.build(pair)?,
+        })
+    }
+
+    fn needs_teacher(&self) -> bool {
+        self.objective.needs_teacher() || self.step.needs_teacher()
+    }
+
+    fn needs(&self) -> Needs {
+        self.objective.needs().union(self.step.needs())
+    }
+}
+
 /// Models opened for a run.
 struct Models {
     student: SentenceClassifier,
@@ -170,30 +195,56 @@ impl Job {
             return already_finished(&self.out, file, &provenance);
         }
         let models = self.open_models(&sets, teacher, model_path.as_deref())?;
-        let objective = WeightedSum::new(&file.objective, models.student.target())?;
-        objective.check(models.teacher.as_ref().map(|(model, _)| model.provides()))?;
+        let settings = file.phases()?;
+        let pair = Pair {
+            student: &models.student,
+            teacher: models.teacher.as_ref().map(|(model, _)| model),
+            seed: file.seed,
+        };
+        let lessons = settings
+            .iter()
+            .map(|phase| Ok(Lessons::build(phase, &pair)?));
+        let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
+        let provides = pair.teacher.map(SentenceClassifier::provides);
+        for lessons in &lessons {
+            lessons.objective.check(provides)?;
+        }
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
         let encode =
             |examples: &[Example]| EncodedSet::new(examples, &models.tokenizer, max_tokens);
         let (train_set, dev_set) = (encode(&sets.train)?, encode(&sets.dev)?);
-        if objective.needs_teacher() {
+        let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
+        if needs_teacher {
             self.check_teacher(&models, &sets)?;
         }
 
         interrupt::listen();
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
-        let teacher = self.teacher_signals(&models, &sets, &objective)?;
-        let setup = Run {
-            train: &train_set,
-            dev: &dev_set,
-            metrics: &sets.metrics,
-            objective: &objective,
-            teacher: teacher.as_deref(),
-            config: &file.train,
-            seed: file.seed,
+        let teacher = if needs_teacher {
+            let needs = lessons.iter().map(Lessons::needs);
+            self.teacher_signals(&models, &sets, needs.fold(Needs::NOTHING, Needs::union))?
+        } else {
+            None
         };
-        let summary = self.train(&mut run, &setup, &models)?;
+        let phases: Vec<Phase<'_>> = settings
+            .iter()
+            .zip(&lessons)
+            .map(|(phase, lessons)| Phase {
+                run: Run {
+                    train: &train_set,
+                    dev: &dev_set,
+                    metrics: &sets.metrics,
+                    objective: &lessons.objective,
+                    step: &*lessons.step,
+                    teacher: teacher.as_deref(),
+                    config: &phase.train,
+                    seed: file.seed,
+                },
+                hands_on: phase.hands_on,
+            })
+            .collect();
+        let summary = self.train(&mut run, &phases, &models)?;
         let metrics = self.judge(&run, &sets, &models, &summary, started)?;
         let finished = run.finish(&metrics)?;
         announce(&self.out, &finished);
@@ -298,18 +349,14 @@ impl Job {
         &self,
         models: &Models,
         sets: &Sets,
-        objective: &WeightedSum,
+        needs: Needs,
     ) -> anyhow::Result<Option<Box<dyn Teacher>>> {
         let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
         else {
             return Ok(None);
         };
-        if !objective.needs_teacher() {
-            return Ok(None);
-        }
         let max_tokens = settings.max_tokens.min(model.max_tokens());
         let set = EncodedSet::new(&sets.train, tokenizer, max_tokens)?;
-        let needs = objective.needs();
         if !settings.store || needs.attention {
             return Ok(Some(Box::new(LiveTeacher::new(model.clone(), set))));
         }
@@ -334,7 +381,12 @@ impl Job {
         Ok(Some(Box::new(stored?)))
     }
 
-    fn train(&self, run: &mut RunDir, setup: &Run<'_>, models: &Models) -> anyhow::Result<Summary> {
+    fn train(
+        &self,
+        run: &mut RunDir,
+        phases: &[Phase<'_>],
+        models: &Models,
+    ) -> anyhow::Result<Summary> {
         let (best, last, checkpoint) = (run.model_path(), run.last_path(), run.checkpoint_path());
         prepare(run, &models.tokenizer)?;
         let label = label(&self.out);
@@ -344,7 +396,12 @@ impl Job {
             last: &last,
             checkpoint: &checkpoint,
         };
-        Ok(train(&models.student, setup, folders, &mut observer)?)
+        Ok(train_phases(
+            &models.student,
+            phases,
+            folders,
+            &mut observer,
+        )?)
     }
 
     /// Scores the best model on every set, and writes its predictions of the first held-out one.
