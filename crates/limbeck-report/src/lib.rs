@@ -33,6 +33,7 @@ mod record;
 mod run_dir;
 mod run_state;
 mod settings;
+mod study;
 mod table;
 mod tensorboard;
 mod timestamp;
@@ -58,6 +59,7 @@ pub use record::{
 };
 pub use run_dir::RunDir;
 pub use run_state::RunState;
+pub use study::{StudyEntry, StudyMethod, StudyResults, slug};
 pub use table::{Align, Cell, Column, Summary, Table};
 pub use tensorboard::EventWriter;
 pub use timestamp::Timestamp;

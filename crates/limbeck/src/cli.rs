@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Calibrate(CalibrateArgs),
     /// Compare finished runs in one table and one page.
     Report(ReportArgs),
+    /// Train every method on every student and task with several seeds, and put all in one table.
+    Study(StudyArgs),
     /// Write a commented run file with every setting at its default.
     Init(InitArgs),
     /// List, fetch and check the word lists, vectors and models that attacks and augmentation use.
@@ -103,6 +105,33 @@ pub(crate) struct DistillArgs {
     /// Learn also from a teacher that is no better than always giving the most frequent label.
     #[arg(long)]
     pub(crate) force_teacher: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StudyArgs {
+    /// The study's file: places, tasks, students and methods.
+    pub(crate) file: PathBuf,
+    /// Folder of the study, a run in each of its sub-folders; the same command again goes on where it stopped.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Another value for a key of the study's file, such as `place.glue=data/glue` or `run.train.epochs=2`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// These tasks only.
+    #[arg(long = "task", value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) tasks: Vec<String>,
+    /// These students only.
+    #[arg(long = "student", value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) students: Vec<String>,
+    /// These methods only.
+    #[arg(long = "method", value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) methods: Vec<String>,
+    /// Train nothing; put what is finished in the table.
+    #[arg(long)]
+    pub(crate) table_only: bool,
+    /// Device to compute on.
+    #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
+    pub(crate) device: DeviceKind,
 }
 
 /// Kinds of pretraining.

@@ -13,5 +13,6 @@ pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod run;
 pub(crate) mod scores;
+pub(crate) mod study;
 pub(crate) mod train;
 pub(crate) mod vectors;

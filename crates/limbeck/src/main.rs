@@ -54,6 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Calibrate(args) => commands::calibrate::run(&args, cli.quiet),
         Command::Replay(args) => commands::replay::run(&args, cli.quiet),
         Command::Report(args) => commands::report::run(&args),
+        Command::Study(args) => commands::study::run(&args, cli.quiet),
         Command::Init(args) => commands::init::run(&args),
         Command::Resources(args) => commands::resources::run(&args),
         Command::Vectors(command) => commands::vectors::run(&command, cli.quiet),

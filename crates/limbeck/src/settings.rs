@@ -143,6 +143,9 @@ pub(crate) struct DataSettings {
     /// Dev and test sets cut from the training set, where it comes as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) split: Option<SplitSettings>,
+    /// A part of the training set, to see what less data or time is worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) train_sample: Option<SampleSettings>,
     /// Further labelled sets, such as other domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) extra: Vec<ExtraSet>,
@@ -158,6 +161,17 @@ pub(crate) struct SplitSettings {
     #[serde(default)]
     pub(crate) test_fraction: f64,
     /// Decides which examples; apart from the run's seed, so that runs compare.
+    #[serde(default)]
+    pub(crate) seed: u64,
+}
+
+/// `[data] train-sample`: rows drawn without replacement, kept in their order.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct SampleSettings {
+    /// How many; all when there are no more.
+    pub(crate) rows: usize,
+    /// Decides which; apart from the run's seed, so that runs compare.
     #[serde(default)]
     pub(crate) seed: u64,
 }

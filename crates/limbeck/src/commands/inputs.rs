@@ -8,8 +8,9 @@ use limbeck_report::{Input, hash_input};
 use limbeck_text::{
     DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split,
 };
+use rand::seq::index;
 
-use crate::settings::{BadSettings, DataSettings};
+use crate::settings::{BadSettings, DataSettings, SampleSettings};
 
 /// A set to score a model on.
 pub(crate) struct NamedSet {
@@ -113,7 +114,7 @@ impl Sets {
         }
         let metrics = metrics(data, &kind)?;
         Ok(Self {
-            train,
+            train: sample(train, data.train_sample)?,
             dev,
             held_out,
             kind,
@@ -156,6 +157,26 @@ impl Sets {
         }
         Ok((all, metrics(data, &task_kind(target))?))
     }
+}
+
+/// The rows that [`SampleSettings`] chooses.
+fn sample(rows: Vec<Example>, settings: Option<SampleSettings>) -> anyhow::Result<Vec<Example>> {
+    let Some(SampleSettings { rows: wanted, seed }) = settings else {
+        return Ok(rows);
+    };
+    if wanted == 0 {
+        return Err(BadSettings::new(
+            "`data.train-sample.rows`: found 0, expected 1 or more; leave the key out for all rows",
+        )
+        .into());
+    }
+    let mut random = limbeck_model::generator(seed, "training sample");
+    let mut chosen = vec![false; rows.len()];
+    for row in index::sample(&mut random, rows.len(), wanted.min(rows.len())) {
+        chosen[row] = true;
+    }
+    let chosen = rows.into_iter().zip(chosen).filter(|(_, chosen)| *chosen);
+    Ok(chosen.map(|(row, _)| row).collect())
 }
 
 fn target(kind: &TaskKind) -> Target {

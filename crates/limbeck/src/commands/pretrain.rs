@@ -154,7 +154,9 @@ impl Job {
         let (train, dev) = self.read_texts()?;
         let provenance = provenance(settings.seed, &self.device, self.inputs(&folder)?);
         if RunState::of(&self.out)? == RunState::Finished {
-            return already_finished(&self.out, settings, &provenance);
+            let finished = already_finished(&self.out, settings, &provenance)?;
+            announce(&self.out, &finished);
+            return Ok(finished);
         }
         let model = MaskedLanguageModel::open_or_draw_head(&folder, settings.seed, &self.device)?;
         let model = model.learning(if from.train_encoder {

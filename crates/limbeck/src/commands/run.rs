@@ -55,7 +55,6 @@ pub(crate) fn already_finished(
         fs_err::remove_dir_all(checkpoint)?;
     }
     tracing::info!("{}: already finished; nothing to do", out.display());
-    announce(out, &finished);
     Ok(finished)
 }
 

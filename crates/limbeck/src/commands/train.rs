@@ -45,9 +45,6 @@ pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
         )
         .into());
     }
-    if file.objective.is_empty() && file.phase.is_empty() {
-        file.objective = vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())];
-    }
     let role = if file.student.is_some() {
         Role::Control
     } else {
@@ -79,15 +76,6 @@ pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
     if file.student.is_none() && file.model.is_none() {
         return Err(BadSettings::new("`student`: found nothing, expected such as `[student] layers = { bottom = 3 }`, or `[model] from` for a student of its own").into());
     }
-    if file.objective.is_empty() && file.phase.is_empty() {
-        file.objective = vec![
-            ObjectiveConfig::SoftTargets(SoftTargetsConfig {
-                weight: 0.5,
-                ..SoftTargetsConfig::default()
-            }),
-            ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 }),
-        ];
-    }
     run_seeds(&args.train, file, Role::Student, args.force_teacher, quiet)
 }
 
@@ -99,31 +87,25 @@ fn run_seeds(
     quiet: bool,
 ) -> anyhow::Result<()> {
     file.role.get_or_insert(role);
-    file.phases()?;
+    let train = |file: RunFile, out: PathBuf| {
+        let mut job = Job::new(file, out, device(args.device)?, quiet)?;
+        job.force_teacher = force_teacher;
+        let finished = job.run()?;
+        announce(finished.path(), &finished);
+        anyhow::Ok(finished)
+    };
     if args.seeds.is_empty() {
         file.seed = args.seed.unwrap_or(file.seed);
-        Job {
-            file,
-            out: args.out.clone(),
-            device: device(args.device)?,
-            force_teacher,
-            quiet,
-        }
-        .run()?;
+        train(file, args.out.clone())?;
         return Ok(());
     }
     let mut scores = Vec::new();
     for &seed in &args.seeds {
-        let (mut file, out) = (file.clone(), args.out.join(format!("seed-{seed}")));
-        file.seed = seed;
-        let finished = Job {
-            file,
-            out,
-            device: device(args.device)?,
-            force_teacher,
-            quiet,
-        }
-        .run()?;
+        let file = RunFile {
+            seed,
+            ..file.clone()
+        };
+        let finished = train(file, args.out.join(format!("seed-{seed}")))?;
         scores.extend(finished.metrics().headline_score().map(|score| score.value));
     }
     announce_seeds(&scores);
@@ -131,11 +113,14 @@ fn run_seeds(
 }
 
 /// One run: settings, folder and device.
-struct Job {
+pub(crate) struct Job {
     file: RunFile,
     out: PathBuf,
     device: Device,
-    force_teacher: bool,
+    /// Whether to learn also from a teacher that knows nothing.
+    pub(crate) force_teacher: bool,
+    /// Where stored teacher outputs lie, a folder for each teacher and data; by default beside the run.
+    pub(crate) teacher_outputs: PathBuf,
     quiet: bool,
 }
 
@@ -170,7 +155,42 @@ struct Models {
 }
 
 impl Job {
-    fn run(&self) -> anyhow::Result<FinishedRun> {
+    /// A run of `file`, with what its file leaves open filled in; checks the settings.
+    pub(crate) fn new(
+        mut file: RunFile,
+        out: PathBuf,
+        device: Device,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
+        if file.objective.is_empty() && file.phase.is_empty() {
+            file.objective = if file.teacher.is_some() {
+                vec![
+                    ObjectiveConfig::SoftTargets(SoftTargetsConfig {
+                        weight: 0.5,
+                        ..SoftTargetsConfig::default()
+                    }),
+                    ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 }),
+                ]
+            } else {
+                vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())]
+            };
+        }
+        file.phases()?;
+        let teacher_outputs = out
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join("teacher-outputs");
+        Ok(Self {
+            file,
+            out,
+            device,
+            force_teacher: false,
+            teacher_outputs,
+            quiet,
+        })
+    }
+
+    pub(crate) fn run(&self) -> anyhow::Result<FinishedRun> {
         let file = &self.file;
         let teacher_folder = file
             .teacher
@@ -247,7 +267,6 @@ impl Job {
         let summary = self.train(&mut run, &phases, &models)?;
         let metrics = self.judge(&run, &sets, &models, &summary, started)?;
         let finished = run.finish(&metrics)?;
-        announce(&self.out, &finished);
         Ok(finished)
     }
 
@@ -367,8 +386,7 @@ impl Job {
             max_tokens,
             needs,
         )?;
-        let parent = self.out.parent().unwrap_or(Path::new("."));
-        let folder = parent.join("teacher-outputs").join(&header.digest()[..16]);
+        let folder = self.teacher_outputs.join(&header.digest()[..16]);
         let bar = example_bar("teacher's outputs", sets.train.len(), self.quiet);
         let stored = StoredTeacher::open_or_make(&folder, header, model, &set, &mut |done| {
             bar.set_position(done as u64);

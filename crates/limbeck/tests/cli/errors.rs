@@ -408,7 +408,7 @@ fn a_key_that_does_not_exist_is_named_at_its_place() {
       |
     2 | [modle]
       |  ^^^^^
-    unknown field `modle`, expected one of `task`, `role`, `seed`, `model`, `teacher`, `student`, `objective`, `train`, `data`
+    unknown field `modle`, expected one of `task`, `role`, `seed`, `model`, `teacher`, `student`, `objective`, `step`, `train`, `phase`, `data`
     exit code 2
     ");
     assert_snapshot!(with_run_file("from = \"tiny-bert\"", "from = tiny-bert"), @"
