@@ -8,8 +8,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use limbeck_ops::{
     Activation, DropoutKey, EmbeddingIds, LayerNorm, LayerParameters, LayerSpec, Parameter, Pass,
     Queries, RelativePositionBias, Starts, add_layer_norm, attention, backward, embedding_sum,
-    layer_norm, linear, loss, mean_pool, plain, transformer_layer,
-    transformer_layer_with_maps,
+    layer_norm, linear, loss, mean_pool, plain, transformer_layer, transformer_layer_with_maps,
 };
 
 fn random(shape: &[usize], seed: u64, spread: f32) -> Tensor {

@@ -247,31 +247,16 @@ pub(crate) fn forward(
                 #[inline(always)]
                 || {
                     forward_sentence(
-                        sentence,
-                        context,
-                        maps,
-                        inputs,
-                        shape,
-                        bias,
-                        dropout,
-                        scratch,
+                        sentence, context, maps, inputs, shape, bias, dropout, scratch,
                     );
                 },
             );
         });
     };
     if super::gemm::threads() == 1 {
-        contexts
-            .into_iter()
-            .zip(maps)
-            .enumerate()
-            .for_each(one);
+        contexts.into_iter().zip(maps).enumerate().for_each(one);
     } else {
-        contexts
-            .into_par_iter()
-            .zip(maps)
-            .enumerate()
-            .for_each(one);
+        contexts.into_par_iter().zip(maps).enumerate().for_each(one);
     }
 }
 

@@ -77,8 +77,7 @@ impl Divergence {
                     .zip(target.iter())
                     .zip(student.iter().zip(teacher))
                 {
-                    let log_ratio =
-                        (f64::from(t) - teacher_total) - (f64::from(s) - student_total);
+                    let log_ratio = (f64::from(t) - teacher_total) - (f64::from(s) - student_total);
                     total += f64::from(p) * log_ratio;
                     *gradient -= p;
                 }

@@ -115,11 +115,7 @@ fn by_sentence(
         let part = |states: &Tensor| states.narrow(0, start as usize, tokens);
         let student = (part(student.0)?, part(student.1)?);
         let teacher = (part(&teacher.0)?, part(&teacher.1)?);
-        distance(
-            (&student.0, &student.1),
-            (&teacher.0, &teacher.1),
-            tokens,
-        )
+        distance((&student.0, &student.1), (&teacher.0, &teacher.1), tokens)
     }))
 }
 

@@ -46,10 +46,7 @@ pub struct AttentionScores {
 }
 
 impl AttentionScores {
-    pub(crate) fn new(
-        config: &AttentionScoresConfig,
-        pair: &Pair<'_>,
-    ) -> Result<Self, TrainError> {
+    pub(crate) fn new(config: &AttentionScoresConfig, pair: &Pair<'_>) -> Result<Self, TrainError> {
         let both = Transformers::of(pair, NAME)?;
         both.check_heads(NAME)?;
         Ok(Self {

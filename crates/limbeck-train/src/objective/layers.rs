@@ -183,7 +183,9 @@ impl<'a> Transformers<'a> {
                 heads(self.student),
                 heads(self.teacher)
             ),
-            expected: "as many; give the student the teacher's number of heads, or leave attention out".into(),
+            expected:
+                "as many; give the student the teacher's number of heads, or leave attention out"
+                    .into(),
         })
     }
 }

@@ -100,9 +100,12 @@ impl Objective for Pkd {
         let teacher = required(teacher, NAME)?;
         let student = first_tokens(&student.hidden, given.starts)?;
         let teacher = first_tokens(&teacher.hidden, given.starts)?;
-        let ready = |states: Tensor| match self.normalised {
-            true => normalised(&states),
-            false => Ok(states),
+        let ready = |states: Tensor| {
+            if self.normalised {
+                normalised(&states)
+            } else {
+                Ok(states)
+            }
         };
         let layers = self.matches.iter().map(|layer| {
             let student = ready(layer.student_states(&student, given.pass)?)?;
