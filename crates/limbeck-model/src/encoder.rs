@@ -69,6 +69,11 @@ impl Needs {
         }
     }
 
+    /// Whether any of it belongs to tokens other than the first.
+    pub fn of_all_tokens(self) -> bool {
+        self.attention || self.hidden == HiddenStates::All
+    }
+
     /// Whether all of `self` is in `provided`.
     pub fn is_met_by(self, provided: Self) -> bool {
         let hidden = match self.hidden {

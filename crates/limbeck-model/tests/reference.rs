@@ -153,20 +153,13 @@ fn check_classifier(name: &str) {
         tensors(&folder.join("attention_probabilities.safetensors")),
     );
     for (layer, maps) in output.attention.iter().enumerate() {
-        for (sentence, length) in batch.starts.lengths().enumerate() {
-            let cut = |t: &Tensor| {
-                t.get(sentence)
-                    .unwrap()
-                    .narrow(1, 0, length)
-                    .unwrap()
-                    .narrow(2, 0, length)
-                    .unwrap()
-            };
+        for sentence in 0..batch.starts.sentences() {
+            let cut = |t: &Tensor| maps.of_sentence(t, sentence).unwrap();
             let key = format!("{layer}.{sentence}");
             check(&format!("scores {key}"), &cut(&maps.scores), &scores[&key]);
             check(
                 &format!("probabilities {key}"),
-                &cut(&maps.probabilities),
+                &cut(&maps.probabilities().unwrap()),
                 &probabilities[&key],
             );
         }

@@ -91,7 +91,7 @@ impl CustomOp1 for Attention {
         let bias = bias.as_ref().map(crate::relative::BiasValues::view);
         kernel::forward(
             &mut context,
-            &mut probabilities,
+            (&mut probabilities, None),
             inputs(qkv, hidden),
             self.shape(hidden),
             bias,
@@ -129,7 +129,7 @@ impl CustomOp1 for Attention {
                         key_offset: hidden,
                         value_offset: 2 * hidden,
                     },
-                    gradient,
+                    (gradient, None),
                     probabilities,
                     inputs(qkv, hidden),
                     self.shape(hidden),

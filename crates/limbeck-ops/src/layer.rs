@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 
 use crate::access::{slice, with_data, with_parameters};
 use crate::anchor;
+use crate::attention_maps::Tap;
 use crate::buffer::Buffer;
 use crate::dropout::{DropoutKey, RowDropout};
 use crate::kernels::attention::{self, Columns, Gradients, Inputs};
@@ -19,7 +20,7 @@ use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_fo
 use crate::parameter::{Parameter, is_fused};
 use crate::pass::Pass;
 use crate::relative::RelativePositionBias;
-use crate::{Activation, Starts, plain};
+use crate::{Activation, AttentionMaps, Starts, plain};
 
 /// Weights of one post-norm transformer layer of width `H` and inner width `I`.
 #[derive(Debug, Clone)]
@@ -121,26 +122,38 @@ pub fn transformer_layer(
             Queries::First => y.index_select(&Tensor::new(starts.first_rows(), x.device())?, 0),
         };
     }
+    apply(
+        x,
+        Layer::new(parameters, starts, spec, queries, pass, x.track_op()),
+    )
+}
+
+/// The same for all tokens, with the layer's attention scores; gradients flow through both.
+pub fn transformer_layer_with_maps(
+    x: &Tensor,
+    parameters: &LayerParameters,
+    starts: &Starts,
+    spec: &LayerSpec,
+    pass: &Pass,
+) -> Result<(Tensor, AttentionMaps)> {
+    if !is_fused(x) || parameters.all().iter().any(|p| !p.is_fused()) {
+        return plain::transformer_layer(x, parameters, starts, spec, pass);
+    }
+    let tap = Tap::default();
     let op = Layer {
-        parameters: parameters.clone(),
-        starts: starts.clone(),
-        query_starts: match queries {
-            Queries::All => starts.clone(),
-            Queries::First => starts.single_rows(),
-        },
-        query_dropout: match queries {
-            Queries::All => pass.dropout.clone(),
-            Queries::First => pass
-                .dropout
-                .as_ref()
-                .map(|key| key.select(starts.first_rows())),
-        },
-        spec: spec.clone(),
-        queries,
-        learning: pass.is_learning(),
-        records: pass.is_learning() || x.track_op(),
-        saved: Mutex::new(None),
+        tap: Some(tap.clone()),
+        ..Layer::new(parameters, starts, spec, Queries::All, pass, x.track_op())
     };
+    let y = apply(x, op)?;
+    let maps = AttentionMaps {
+        scores: tap.scores(&y)?,
+        starts: starts.clone(),
+        heads: spec.heads,
+    };
+    Ok((y, maps))
+}
+
+fn apply(x: &Tensor, op: Layer) -> Result<Tensor> {
     let x = x.contiguous()?;
     if op.records && !x.track_op() {
         anchor::track(&x)?.apply_op1(op)
@@ -159,6 +172,7 @@ struct Layer {
     learning: bool,
     records: bool,
     saved: Mutex<Option<Saved>>,
+    tap: Option<Tap>,
 }
 
 /// What the backward pass needs from the forward pass. `M` rows leave the layer, `N` enter it.
@@ -185,6 +199,37 @@ struct Sizes {
 }
 
 impl Layer {
+    fn new(
+        parameters: &LayerParameters,
+        starts: &Starts,
+        spec: &LayerSpec,
+        queries: Queries,
+        pass: &Pass,
+        is_tracked: bool,
+    ) -> Self {
+        Self {
+            parameters: parameters.clone(),
+            starts: starts.clone(),
+            query_starts: match queries {
+                Queries::All => starts.clone(),
+                Queries::First => starts.single_rows(),
+            },
+            query_dropout: match queries {
+                Queries::All => pass.dropout.clone(),
+                Queries::First => pass
+                    .dropout
+                    .as_ref()
+                    .map(|key| key.select(starts.first_rows())),
+            },
+            spec: spec.clone(),
+            queries,
+            learning: pass.is_learning(),
+            records: pass.is_learning() || is_tracked,
+            saved: Mutex::new(None),
+            tap: None,
+        }
+    }
+
     fn sizes(&self) -> Sizes {
         Sizes {
             tokens: self.starts.tokens(),
@@ -312,6 +357,10 @@ impl Layer {
             .transpose()?;
         let first = (self.queries == Queries::First).then(|| self.first_rows(x));
         let residual = first.as_deref().unwrap_or(x);
+        let mut scores = self
+            .tap
+            .as_ref()
+            .map(|_| vec![0.0; self.shape().probability_count()]);
         with_parameters(
             self.parameters.all(),
             |[
@@ -331,7 +380,7 @@ impl Layer {
                 self.project(&mut saved.qkv, x, qkv_w, qkv_b);
                 attention::forward(
                     &mut saved.context,
-                    &mut saved.probabilities,
+                    (&mut saved.probabilities, scores.as_deref_mut()),
                     self.inputs(&saved.qkv),
                     self.shape(),
                     bias.as_ref().map(crate::relative::BiasValues::view),
@@ -392,6 +441,9 @@ impl Layer {
                 Ok(())
             },
         )?;
+        if let (Some(tap), Some(scores)) = (&self.tap, scores) {
+            tap.put_scores(scores);
+        }
         Ok(saved)
     }
 
@@ -543,9 +595,10 @@ impl Layer {
             .relative_bias
             .as_ref()
             .map(|_| Buffer::zeroed(self.spec.heads * (2 * longest - 1)));
+        let score_gradient = self.tap.as_ref().and_then(Tap::take_gradient);
         attention::backward(
             gradients,
-            context,
+            (context, score_gradient.as_deref()),
             &saved.probabilities,
             self.inputs(&saved.qkv),
             self.shape(),

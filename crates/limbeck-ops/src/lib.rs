@@ -17,6 +17,7 @@ mod access;
 mod activation;
 mod anchor;
 mod attention;
+mod attention_maps;
 mod buffer;
 mod dropout;
 mod embedding;
@@ -38,17 +39,19 @@ mod threads;
 
 pub use activation::activation;
 pub use attention::attention;
+pub use attention_maps::AttentionMaps;
 pub use dropout::{DropoutKey, dropout, mix64};
 pub use embedding::{EmbeddingIds, embedding_sum};
 pub use kernels::activation::Activation;
 pub use kernels::gemm::{has_tiles, serially, without_tiles};
-pub use layer::{LayerParameters, LayerSpec, Queries, transformer_layer};
+pub use layer::{
+    LayerParameters, LayerSpec, Queries, transformer_layer, transformer_layer_with_maps,
+};
 pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lstm::{Direction, LstmParameters, lstm};
 pub use parameter::{Gradient, Parameter, Rows, backward};
 pub use pass::{Learning, Pass};
-pub use plain::AttentionMaps;
 pub use pool::mean_pool;
 pub use product::row_products;
 pub use relative::RelativePositionBias;

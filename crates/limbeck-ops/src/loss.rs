@@ -1,4 +1,8 @@
-//! Losses on logits, each with its gradient computed in the forward pass.
+//! Losses on logits, each with its gradient computed in the forward pass; on hidden states and attention in the files below.
+
+mod attention;
+mod squares;
+mod states;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,6 +11,13 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, 
 use crate::access::{slice, with_data};
 use crate::parameter::is_fused;
 use crate::plain;
+
+pub use attention::attention_divergence;
+pub use squares::{mean_squared_distance, squared_distance};
+pub use states::{
+    PatientReduction, TwoLayers, cosine_distance, feature_distance, flow_distance, normalised,
+    patient, standardised, sum, token_gram_distance,
+};
 
 /// How the differences between two distributions become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,7 +7,7 @@ use crate::embedding::EmbeddingIds;
 use crate::layer::LayerSpec;
 use crate::parameter::Parameter;
 use crate::pass::Pass;
-use crate::{Activation, Starts};
+use crate::{Activation, AttentionMaps, Starts};
 
 /// The parameter as it enters the graph in this pass.
 pub(crate) fn leaf(parameter: &Parameter, pass: &Pass) -> Tensor {
@@ -80,15 +80,6 @@ pub fn embedding_sum(tables: &[&Parameter], ids: &EmbeddingIds, pass: &Pass) -> 
     sum.ok_or_else(|| candle_core::Error::Msg("an embedding sum needs at least one table".into()))
 }
 
-/// Scores and probabilities of one attention layer, padded to the longest sentence of the batch.
-#[derive(Debug, Clone)]
-pub struct AttentionMaps {
-    /// Before the softmax, `[B, heads, T, T]`; meaningful where query and key are real tokens.
-    pub scores: Tensor,
-    /// After the softmax, before dropout, `[B, heads, T, T]`; zero at padding keys.
-    pub probabilities: Tensor,
-}
-
 /// See [`crate::attention()`]; also returns the maps.
 pub fn attention(
     qkv: &Tensor,
@@ -133,13 +124,37 @@ pub fn attention(
         .transpose(1, 2)?
         .reshape((batch * longest, hidden))?;
     let rows = Tensor::from_vec(starts.rows_in_padded(), starts.tokens(), device)?;
+    let entries = Tensor::new(starts.maps_in_padded(spec.heads), device)?;
     Ok((
         context.index_select(&rows, 0)?,
         AttentionMaps {
-            scores,
-            probabilities,
+            scores: scores.flatten_all()?.index_select(&entries, 0)?,
+            starts: starts.clone(),
+            heads: spec.heads,
         },
     ))
+}
+
+/// Packed attention scores as rows padded to the longest sentence, `[heads · N, longest]`, and their mask.
+pub(crate) fn padded_map_rows(
+    packed: &Tensor,
+    starts: &Starts,
+    heads: usize,
+) -> Result<(Tensor, Tensor)> {
+    let (entries, mask) = starts.padded_map_rows(heads);
+    let shape = (heads * starts.tokens(), starts.longest());
+    let mask = Tensor::from_vec(mask, shape, packed.device())?.to_dtype(packed.dtype())?;
+    let entries = Tensor::new(entries, packed.device())?;
+    Ok((packed.index_select(&entries, 0)?.reshape(shape)?, mask))
+}
+
+/// Softmax over the keys of packed attention scores; see [`AttentionMaps`].
+pub fn packed_softmax(packed: &Tensor, starts: &Starts, heads: usize) -> Result<Tensor> {
+    let (rows, mask) = padded_map_rows(packed, starts, heads)?;
+    let places = Tensor::new(starts.maps_in_padded_rows(heads), packed.device())?;
+    masked_softmax(&rows, &mask)?
+        .flatten_all()?
+        .index_select(&places, 0)
 }
 
 /// Softmax over the last dimension where `mask` is one; exact zeros elsewhere.

@@ -83,4 +83,43 @@ impl Starts {
             .flat_map(|length| (0..longest).map(move |t| if t < length { 1.0 } else { 0.0 }))
             .collect()
     }
+
+    /// For maps `[heads, T, T]` packed sentence after sentence, each entry's place in `[B, heads, longest, longest]`.
+    pub(crate) fn maps_in_padded(&self, heads: usize) -> Vec<u32> {
+        let longest = self.longest();
+        let mut places = Vec::new();
+        for (sentence, length) in self.lengths().enumerate() {
+            for row in 0..heads * length {
+                let (head, query) = (row / length, row % length);
+                let first = ((sentence * heads + head) * longest + query) * longest;
+                places.extend((first..first + length).map(|place| place as u32));
+            }
+        }
+        places
+    }
+
+    /// For the same maps, rows padded to the longest: each place's entry, 0 for padding, and one where it is real.
+    pub(crate) fn padded_map_rows(&self, heads: usize) -> (Vec<u32>, Vec<f32>) {
+        let longest = self.longest();
+        let (mut entries, mut mask, mut first) = (Vec::new(), Vec::new(), 0);
+        for length in self.lengths() {
+            for _ in 0..heads * length {
+                let real = |column| column < length;
+                entries.extend((0..longest).map(|c| if real(c) { first + c as u32 } else { 0 }));
+                mask.extend((0..longest).map(|c| if real(c) { 1.0 } else { 0.0 }));
+                first += length as u32;
+            }
+        }
+        (entries, mask)
+    }
+
+    /// For rows padded to the longest, the place of each entry of packed maps.
+    pub(crate) fn maps_in_padded_rows(&self, heads: usize) -> Vec<u32> {
+        let longest = self.longest();
+        let lengths = self.lengths();
+        let rows = lengths.flat_map(|length| std::iter::repeat_n(length, heads * length));
+        rows.enumerate()
+            .flat_map(|(row, length)| (0..length).map(move |c| (row * longest + c) as u32))
+            .collect()
+    }
 }

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use limbeck_ops::{
     Activation, DropoutKey, EmbeddingIds, LayerNorm, LayerParameters, LayerSpec, Parameter, Pass,
     Queries, RelativePositionBias, Starts, add_layer_norm, attention, backward, embedding_sum,
-    layer_norm, linear, loss, mean_pool, plain, transformer_layer,
+    layer_norm, linear, loss, mean_pool, plain, transformer_layer, transformer_layer_with_maps,
 };
 
 fn random(shape: &[usize], seed: u64, spread: f32) -> Tensor {
@@ -489,4 +489,112 @@ fn plain_softmax_rows_sum_to_one() {
         .to_vec1::<f32>()
         .unwrap();
     assert!(sums.iter().all(|s| (s - 1.0).abs() < 1e-6));
+}
+
+#[test]
+fn a_layer_with_its_attention_scores_equals_its_composition() {
+    for with_dropout in [false, true] {
+        for with_bias in [false, true] {
+            let mut parameters = layer_parameters(24, 40);
+            if with_bias {
+                parameters.push(parameter("bias", &[32, 3], 3));
+            }
+            // Output and scores side by side, so that gradients come back through both.
+            check(&[random(&[62, 24], 1, 1.0)], &parameters, 2e-5, |x, p| {
+                let spec = spec(3, p.get(12).cloned());
+                let pass = pass(with_dropout, 62);
+                let (y, maps) =
+                    transformer_layer_with_maps(&x[0], &layer(p), &starts(), &spec, &pass)?;
+                Tensor::cat(&[y.flatten_all()?, maps.scores], 0)
+            });
+            // And through the probabilities alone.
+            let parameters: Vec<_> = parameters
+                .into_iter()
+                .enumerate()
+                .filter(|(index, _)| *index < 2 || *index == 12)
+                .collect();
+            let all = layer_parameters(24, 40);
+            let learning: Vec<_> = parameters.iter().map(|(_, p)| p.clone()).collect();
+            check(&[random(&[62, 24], 1, 1.0)], &learning, 2e-5, |x, p| {
+                let held = all.iter().map(|q| {
+                    let value = q.value().to_dtype(p[0].value().dtype())?;
+                    Parameter::new(q.name(), &value)
+                });
+                let mut held = held.collect::<Result<Vec<_>>>()?;
+                held[0] = p[0].clone();
+                held[1] = p[1].clone();
+                let spec = spec(3, p.get(2).cloned());
+                let pass = pass(with_dropout, 62);
+                let (_, maps) =
+                    transformer_layer_with_maps(&x[0], &layer(&held), &starts(), &spec, &pass)?;
+                maps.probabilities()
+            });
+        }
+    }
+}
+
+#[test]
+fn a_second_backward_pass_does_not_see_the_scores_of_the_first() {
+    let parameters = layer_parameters(24, 40);
+    let x = Var::from_tensor(&random(&[62, 24], 1, 1.0)).unwrap();
+    let (y, maps) = transformer_layer_with_maps(
+        x.as_tensor(),
+        &layer(&parameters),
+        &starts(),
+        &spec(3, None),
+        &Pass::EVALUATE,
+    )
+    .unwrap();
+    let gradient = |loss: &Tensor| {
+        let store = backward(&loss.sum_all().unwrap(), &[]).unwrap();
+        let gradient = store.get(x.as_tensor()).unwrap();
+        gradient.to_vec2::<f32>().unwrap()
+    };
+    let alone = gradient(&y.sqr().unwrap());
+    assert_ne!(alone, gradient(&maps.scores));
+    assert_eq!(alone, gradient(&y.sqr().unwrap()));
+}
+
+#[test]
+fn scores_with_and_without_a_graph_are_the_same() {
+    let w = layer(&layer_parameters(48, 100));
+    let x = random(&[62, 48], 1, 1.0);
+    let run = |pass: &Pass| {
+        let (y, maps) =
+            transformer_layer_with_maps(&x, &w, &starts(), &spec(4, None), pass).unwrap();
+        assert_eq!(y.track_op(), pass.is_learning());
+        (
+            y.to_vec2::<f32>().unwrap(),
+            maps.scores.to_vec1::<f32>().unwrap(),
+        )
+    };
+    let (y, scores) = run(&Pass::EVALUATE);
+    assert_eq!((y.clone(), scores), run(&Pass::train_without_dropout()));
+    let without = transformer_layer(
+        &x,
+        &w,
+        &starts(),
+        &spec(4, None),
+        Queries::All,
+        &Pass::EVALUATE,
+    );
+    assert_eq!(y, without.unwrap().to_vec2::<f32>().unwrap());
+}
+
+#[test]
+fn losses_on_states_and_attention_equal_their_compositions() {
+    let maps = |scores: &Tensor| limbeck_ops::AttentionMaps {
+        scores: scores.clone(),
+        starts: starts(),
+        heads: 3,
+    };
+    let entries: usize = 3 * LENGTHS.iter().map(|t| t * t).sum::<usize>();
+    let teacher = random(&[entries], 2, 3.0);
+    check(&[random(&[entries], 1, 3.0)], &[], 1e-6, |x, _| {
+        let teacher = teacher.to_dtype(x[0].dtype())?;
+        loss::attention_divergence(&maps(&x[0]), &maps(&teacher))
+    });
+    check(&[random(&[entries], 1, 3.0)], &[], 1e-6, |x, _| {
+        loss::squared_distance(&x[0], &teacher.to_dtype(x[0].dtype())?, 17.0)
+    });
 }

@@ -179,6 +179,8 @@ pub struct StoredTeacher {
     hidden: Option<Mmap>,
     /// First token of each sentence in `hidden.f32`, counted in tokens.
     starts: Vec<usize>,
+    /// The set, where states of all tokens are stored.
+    set: Option<EncodedSet>,
     folder: PathBuf,
 }
 
@@ -249,6 +251,7 @@ impl StoredTeacher {
             )?),
         };
         Ok(Self {
+            set: (header.hidden == "all").then(|| set.clone()),
             header,
             logits,
             hidden,
@@ -314,6 +317,10 @@ impl Teacher for StoredTeacher {
             hidden,
             attention: Vec::new(),
         })
+    }
+
+    fn reads(&self) -> Option<&EncodedSet> {
+        self.set.as_ref()
     }
 }
 

@@ -74,6 +74,22 @@ impl EncodedSet {
         &self.labels
     }
 
+    /// Fails at the first example that `teacher`, the same examples as a teacher reads them, cuts into other tokens.
+    pub fn check_same_tokens(&self, teacher: &Self) -> Result<(), TrainError> {
+        let pairs = self.encodings.iter().zip(&teacher.encodings);
+        let Some(row) = pairs.clone().position(|(own, other)| own.ids != other.ids) else {
+            return Ok(());
+        };
+        let (own, other) = (&self.encodings[row].ids, &teacher.encodings[row].ids);
+        let place = own.iter().zip(other).position(|(a, b)| a != b);
+        Err(TrainError::OtherTokens {
+            id: self.ids[row],
+            student: own.len(),
+            teacher: other.len(),
+            place: place.unwrap_or(own.len().min(other.len())) + 1,
+        })
+    }
+
     /// The examples at `rows`, packed.
     pub fn batch(&self, rows: &[usize]) -> Batch {
         Batch::new(

@@ -122,6 +122,20 @@ pub enum TrainError {
         /// Steps done.
         step: u64,
     },
+    /// Student and teacher cut a text into different tokens where their states or attention are compared token by token.
+    #[error(
+        "example {id}: the student reads {student} tokens, the teacher {teacher}, and token {place} differs; to compare the states or the attention of all tokens, give both one tokenizer and the same `max-tokens`"
+    )]
+    OtherTokens {
+        /// The first such example.
+        id: u64,
+        /// Its length for the student.
+        student: usize,
+        /// Its length for the teacher.
+        teacher: usize,
+        /// The first token that differs, counted from 1.
+        place: usize,
+    },
     /// From the model.
     #[error(transparent)]
     Model(#[from] ModelError),

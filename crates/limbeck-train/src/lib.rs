@@ -36,6 +36,12 @@ pub use filler::MaskedLmFiller;
 pub use group::{Group, Pace, Updates};
 pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
 pub use objective::{
+    AnnealedLogits, AnnealedLogitsConfig, AttentionMapsConfig, AttentionScores,
+    AttentionScoresConfig, FeatureMaps, FeatureMapsConfig, HiddenStatesConfig, LayerMap,
+    MatchedAttention, MatchedStates, MeanOver, PatientLayers, Pkd, PkdConfig, PkdReduction,
+    StateRelationConfig, StateRelations, annealing_factor,
+};
+pub use objective::{
     Given, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
     ObjectiveConfig, Pair, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
 };

@@ -1,21 +1,41 @@
 //! What a student learns: pure losses on outputs, and their weighted sums.
 
+mod annealed_logits;
+mod attention_maps;
+mod attention_scores;
+mod feature_maps;
 mod hard_labels;
+mod hidden_states;
+mod layers;
 mod logit_mse;
+mod pkd;
+mod projection;
 mod soft_targets;
+mod state_relations;
 
 use candle_core::Tensor;
-use limbeck_model::{Needs, Output, SentenceClassifier, Target};
+use limbeck_model::{HiddenStates, Needs, Output, SentenceClassifier, Target};
 use limbeck_ops::loss::{Reduction, SquaredReduction};
 use limbeck_ops::{Parameter, Pass, Starts};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
+pub use annealed_logits::{AnnealedLogits, AnnealedLogitsConfig, annealing_factor};
+pub use attention_maps::{AttentionMapsConfig, MatchedAttention};
+pub use attention_scores::{AttentionScores, AttentionScoresConfig};
+pub use feature_maps::{FeatureMaps, FeatureMapsConfig};
 pub use hard_labels::HardLabels;
+pub use hidden_states::{HiddenStatesConfig, MatchedStates};
+pub use layers::{LayerMap, PatientLayers};
 pub use logit_mse::LogitMse;
+pub use pkd::{Pkd, PkdConfig, PkdReduction};
 pub use soft_targets::SoftTargets;
+pub use state_relations::{StateRelationConfig, StateRelations};
+
+use state_relations::Relation;
 
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::Signal;
 
 /// What a batch brings beside outputs.
@@ -75,6 +95,11 @@ pub trait Objective {
         Vec::new()
     }
 
+    /// Fails where the phase's settings do not fit its own; before anything costly.
+    fn check(&self, _config: &TrainConfig) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// The loss, a scalar: the mean over the batch of something.
     fn loss(
         &self,
@@ -85,7 +110,7 @@ pub trait Objective {
 }
 
 /// One objective of a run file: `soft-targets = { weight = 0.9, temperature = 4.0 }`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ObjectiveConfig {
     /// The gold labels: cross-entropy, or squared error in a regression.
@@ -94,6 +119,56 @@ pub enum ObjectiveConfig {
     SoftTargets(SoftTargetsConfig),
     /// Squared differences to the teacher's logits.
     LogitMse(LogitMseConfig),
+    /// First tokens' hidden states of the layers before the last (Patient-KD).
+    Pkd(PkdConfig),
+    /// All tokens' hidden states, with one projection (`TinyBERT`).
+    HiddenStates(HiddenStatesConfig),
+    /// Attention scores before the softmax (`TinyBERT`).
+    AttentionScores(AttentionScoresConfig),
+    /// The teacher's logits, growing from epoch to epoch (Annealing-KD).
+    AnnealedLogits(AnnealedLogitsConfig),
+    /// All tokens' hidden states, standardised (`MobileBERT`, AD²).
+    FeatureMaps(FeatureMapsConfig),
+    /// Attention probabilities (`MobileBERT`, AD²).
+    AttentionMaps(AttentionMapsConfig),
+    /// Directions of all tokens' hidden states (DistilBERT).
+    CosineStates(StateRelationConfig),
+    /// Products of a layer's tokens (NST).
+    Mmd(StateRelationConfig),
+    /// The flow between neighbouring matched layers (FSP).
+    Fsp(StateRelationConfig),
+}
+
+/// What a mean over a batch's tokens or their pairs is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MeanOver {
+    /// The tokens there are.
+    Valid,
+    /// As many as if every sentence were padded, padding counting as equal (`TinyBERT`'s code).
+    Paper,
+}
+
+const ALL_STATES: Needs = Needs {
+    hidden: HiddenStates::All,
+    attention: false,
+};
+
+const ATTENTION: Needs = Needs {
+    hidden: HiddenStates::None,
+    attention: true,
+};
+
+/// The first token's states of each layer, `[B, H]`, of those or of all tokens' states.
+fn first_tokens(hidden: &[Tensor], starts: &Starts) -> Result<Vec<Tensor>, TrainError> {
+    let layers = hidden.iter().map(|states| {
+        if states.dim(0)? == starts.sentences() {
+            return Ok(states.clone());
+        }
+        let rows = Tensor::new(starts.first_rows(), states.device())?;
+        Ok(states.index_select(&rows, 0)?)
+    });
+    layers.collect()
 }
 
 /// Settings of `hard-labels`.
@@ -194,15 +269,22 @@ impl From<MseReduction> for SquaredReduction {
 
 impl ObjectiveConfig {
     /// Weight in the sum.
-    pub fn weight(self) -> f64 {
+    pub fn weight(&self) -> f64 {
         match self {
             Self::HardLabels(config) => config.weight,
             Self::SoftTargets(config) => config.weight,
             Self::LogitMse(config) => config.weight,
+            Self::Pkd(config) => config.weight,
+            Self::HiddenStates(config) => config.weight,
+            Self::AttentionScores(config) => config.weight,
+            Self::AnnealedLogits(config) => config.weight,
+            Self::FeatureMaps(config) => config.weight,
+            Self::AttentionMaps(config) => config.weight,
+            Self::CosineStates(config) | Self::Mmd(config) | Self::Fsp(config) => config.weight,
         }
     }
 
-    fn build(self, pair: &Pair<'_>) -> Result<Box<dyn Objective>, TrainError> {
+    fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Objective>, TrainError> {
         let regression = *pair.student.target() == Target::Regression;
         Ok(match self {
             Self::HardLabels(_) => Box::new(HardLabels { regression }),
@@ -223,6 +305,19 @@ impl ObjectiveConfig {
             Self::LogitMse(config) => Box::new(LogitMse {
                 reduction: config.reduction.into(),
             }),
+            Self::Pkd(config) => Box::new(Pkd::new(config, pair)?),
+            Self::HiddenStates(config) => Box::new(MatchedStates::new(config, pair)?),
+            Self::AttentionScores(config) => Box::new(AttentionScores::new(config, pair)?),
+            Self::AnnealedLogits(config) => Box::new(AnnealedLogits::new(*config)?),
+            Self::FeatureMaps(config) => Box::new(FeatureMaps::new(config, pair)?),
+            Self::AttentionMaps(config) => Box::new(MatchedAttention::new(config, pair)?),
+            Self::CosineStates(config) => {
+                Box::new(StateRelations::new(Relation::Cosine, config, pair)?)
+            }
+            Self::Mmd(config) => {
+                Box::new(StateRelations::new(Relation::TokenProducts, config, pair)?)
+            }
+            Self::Fsp(config) => Box::new(StateRelations::new(Relation::Flow, config, pair)?),
         })
     }
 }
@@ -256,9 +351,33 @@ impl WeightedSum {
             .iter()
             .filter(|c| c.weight() > 0.0)
             .map(|c| Ok((c.weight(), c.build(pair)?)));
-        Ok(Self {
+        let sum = Self {
             terms: terms.collect::<Result<_, TrainError>>()?,
-        })
+        };
+        sum.check_names()?;
+        Ok(sum)
+    }
+
+    /// Fails where two objectives would keep what they train under one name.
+    fn check_names(&self) -> Result<(), TrainError> {
+        let mut names = std::collections::BTreeSet::new();
+        for parameter in self.parameters() {
+            if !names.insert(parameter.name().to_owned()) {
+                return Err(TrainError::Setting {
+                    setting: "objective",
+                    found: format!("`{}` twice", parameter.name()),
+                    expected: "an objective with projections once; name all its layers there"
+                        .into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails where a phase's settings do not fit an objective's own.
+    pub fn check_settings(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        let mut objectives = self.objectives();
+        objectives.try_for_each(|objective| objective.check(config))
     }
 
     /// The objectives.

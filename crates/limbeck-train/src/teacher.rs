@@ -29,7 +29,11 @@ impl Signal {
                 .into_iter()
                 .map(moved)
                 .collect::<Result<_, _>>()?,
-            attention: self.attention,
+            attention: self
+                .attention
+                .into_iter()
+                .map(|maps| maps.to_device(device))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -44,6 +48,11 @@ pub trait Teacher {
 
     /// Its outputs for the examples at `rows`.
     fn signal(&self, rows: &[usize], needs: Needs) -> Result<Signal, TrainError>;
+
+    /// The training set as it reads it, where it gives states or attention of all tokens.
+    fn reads(&self) -> Option<&EncodedSet> {
+        None
+    }
 }
 
 /// A model that answers when asked, without dropout and without gradients.
@@ -73,6 +82,10 @@ impl Teacher for LiveTeacher {
             hidden: output.hidden,
             attention: output.attention,
         })
+    }
+
+    fn reads(&self) -> Option<&EncodedSet> {
+        Some(&self.set)
     }
 }
 

@@ -157,6 +157,8 @@ impl Run<'_> {
     pub fn check(&self) -> Result<(), TrainError> {
         self.config.check()?;
         self.objective.check(self.teacher.map(Teacher::provides))?;
+        self.objective.check_settings(self.config)?;
+        self.check_tokens()?;
         self.step.check(self)?;
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
@@ -172,6 +174,16 @@ impl Run<'_> {
         };
         empty("train", self.train)?;
         empty("dev", self.dev)
+    }
+
+    /// Where states or attention of all tokens are compared, both have to read the same tokens.
+    fn check_tokens(&self) -> Result<(), TrainError> {
+        match self.teacher.and_then(Teacher::reads) {
+            Some(teacher) if self.objective.needs().of_all_tokens() => {
+                self.train.check_same_tokens(teacher)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use candle_core::Tensor;
 use limbeck_ops::{
-    AttentionMaps, LayerNorm, LayerParameters, LayerSpec, Parameter, Pass, Queries,
-    RelativePositionBias, dropout, layer_norm, plain, transformer_layer,
+    LayerNorm, LayerParameters, LayerSpec, Parameter, Pass, Queries, RelativePositionBias, dropout,
+    layer_norm, transformer_layer, transformer_layer_with_maps,
 };
 
 use super::embeddings::Embeddings;
@@ -120,8 +120,7 @@ impl Transformer {
         for (index, (layer, spec)) in self.layers.iter().zip(&self.specs).enumerate() {
             let is_last = index + 1 == self.layers.len();
             if needs.attention {
-                let (y, maps): (Tensor, AttentionMaps) =
-                    plain::transformer_layer(&x, layer, &batch.starts, spec, pass)?;
+                let (y, maps) = transformer_layer_with_maps(&x, layer, &batch.starts, spec, pass)?;
                 attention.push(maps);
                 x = y;
             } else {

@@ -216,10 +216,10 @@ fn softmax_row(row: &mut [f32], keys: usize) {
 
 /// Writes `context[queries, hidden]` and, per sentence, `probabilities[heads, queries, keys]`.
 ///
-/// Probabilities are stored before dropout.
+/// Probabilities are stored before dropout; `scores`, where wanted, are laid out like them.
 pub(crate) fn forward(
     context: &mut [f32],
-    probabilities: &mut [f32],
+    (probabilities, scores): (&mut [f32], Option<&mut [f32]>),
     inputs: Inputs<'_>,
     shape: Shape<'_>,
     bias: Option<RelativeBias<'_>>,
@@ -231,41 +231,37 @@ pub(crate) fn forward(
         (0..sentences).map(|s| shape.queries(s).1),
         shape.hidden(),
     );
-    let areas = (0..sentences).map(|s| shape.heads * shape.queries(s).1 * shape.keys(s).1);
-    let probabilities = split_sentences(probabilities, areas, 1);
-    let one = |(sentence, (context, probabilities)): (usize, (&mut [f32], &mut [f32]))| {
+    let areas = || (0..sentences).map(|s| shape.heads * shape.queries(s).1 * shape.keys(s).1);
+    let probabilities = split_sentences(probabilities, areas(), 1);
+    let scores: Vec<Option<&mut [f32]>> = match scores {
+        Some(scores) => split_sentences(scores, areas(), 1)
+            .into_iter()
+            .map(Some)
+            .collect(),
+        None => (0..sentences).map(|_| None).collect(),
+    };
+    let maps: Vec<_> = probabilities.into_iter().zip(scores).collect();
+    let one = |(sentence, (context, maps)): (usize, (&mut [f32], Maps<'_>))| {
         SCRATCH.with_borrow_mut(|scratch| {
             simd(
                 #[inline(always)]
                 || {
                     forward_sentence(
-                        sentence,
-                        context,
-                        probabilities,
-                        inputs,
-                        shape,
-                        bias,
-                        dropout,
-                        scratch,
+                        sentence, context, maps, inputs, shape, bias, dropout, scratch,
                     );
                 },
             );
         });
     };
     if super::gemm::threads() == 1 {
-        contexts
-            .into_iter()
-            .zip(probabilities)
-            .enumerate()
-            .for_each(one);
+        contexts.into_iter().zip(maps).enumerate().for_each(one);
     } else {
-        contexts
-            .into_par_iter()
-            .zip(probabilities)
-            .enumerate()
-            .for_each(one);
+        contexts.into_par_iter().zip(maps).enumerate().for_each(one);
     }
 }
+
+/// A sentence's probabilities, and its scores where wanted.
+type Maps<'a> = (&'a mut [f32], Option<&'a mut [f32]>);
 
 #[inline(always)]
 #[expect(
@@ -275,7 +271,7 @@ pub(crate) fn forward(
 fn forward_sentence(
     sentence: usize,
     context: &mut [f32],
-    probabilities: &mut [f32],
+    (probabilities, mut kept): Maps<'_>,
     inputs: Inputs<'_>,
     shape: Shape<'_>,
     bias: Option<RelativeBias<'_>>,
@@ -310,8 +306,12 @@ fn forward_sentence(
                     *score += bias;
                 }
             }
+            let place = (head * queries + row) * keys;
+            if let Some(kept) = &mut kept {
+                kept[place..][..keys].copy_from_slice(&scores[..keys]);
+            }
             softmax_row(scores, keys);
-            let stored = &mut probabilities[(head * queries + row) * keys..][..keys];
+            let stored = &mut probabilities[place..][..keys];
             stored.copy_from_slice(&scores[..keys]);
             dropout.apply_from(query_start + row, (head as u32) << 16, &mut scores[..keys]);
         }
@@ -335,10 +335,11 @@ pub(crate) struct Gradients<'a> {
 /// Gradients of queries, keys and values from that of the context.
 ///
 /// With `key_value = None`, queries, keys and values share the rows of `query`. When a bias was
-/// added, its gradient is added to `bias_gradient`, `[heads, 2 · longest − 1]`.
+/// added, its gradient is added to `bias_gradient`, `[heads, 2 · longest − 1]`. Where the scores themselves were
+/// used, their gradient is laid out like the probabilities.
 pub(crate) fn backward(
     gradients: Gradients<'_>,
-    context_gradient: &[f32],
+    (context_gradient, score_gradient): (&[f32], Option<&[f32]>),
     probabilities: &[f32],
     inputs: Inputs<'_>,
     shape: Shape<'_>,
@@ -365,11 +366,15 @@ pub(crate) fn backward(
         None => ((0..sentences).map(|_| None).collect(), query_stride),
     };
     let mut offset = 0;
-    let areas: Vec<&[f32]> = (0..sentences)
+    let areas: Vec<(&[f32], Option<&[f32]>)> = (0..sentences)
         .map(|s| {
             let area = shape.heads * shape.queries(s).1 * shape.keys(s).1;
             offset += area;
-            &probabilities[offset - area..offset]
+            let range = offset - area..offset;
+            (
+                &probabilities[range.clone()],
+                score_gradient.map(|gradient| &gradient[range]),
+            )
         })
         .collect();
     let bias_width = bias_gradient
@@ -380,7 +385,7 @@ pub(crate) fn backward(
         .zip(key_rows)
         .zip(areas)
         .enumerate()
-        .map(|(sentence, ((query_rows, key_rows), probabilities))| {
+        .map(|(sentence, ((query_rows, key_rows), maps))| {
             let mut bias = vec![0.0; bias_width.map_or(0, |(width, _)| width * shape.heads)];
             SCRATCH.with_borrow_mut(|scratch| {
                 simd(
@@ -401,7 +406,7 @@ pub(crate) fn backward(
                             sentence,
                             &mut target,
                             context_gradient,
-                            probabilities,
+                            maps,
                             inputs,
                             shape,
                             dropout,
@@ -462,7 +467,7 @@ fn backward_sentence(
     sentence: usize,
     target: &mut Target<'_>,
     context_gradient: &[f32],
-    probabilities: &[f32],
+    (probabilities, score_gradient): (&[f32], Option<&[f32]>),
     inputs: Inputs<'_>,
     shape: Shape<'_>,
     dropout: &RowDropout<'_>,
@@ -532,6 +537,12 @@ fn backward_sentence(
             let projection = dot(scores, stored);
             for (score, &probability) in scores.iter_mut().zip(stored) {
                 *score = probability * (*score - projection);
+            }
+            if let Some(gradient) = score_gradient {
+                let gradient = &gradient[(head * queries + row) * keys..][..keys];
+                for (score, &gradient) in scores.iter_mut().zip(gradient) {
+                    *score += gradient;
+                }
             }
             if let Some((bias, width, longest)) = &mut target.bias {
                 let bias = &mut bias[head * *width + *longest - 1 - row..][..keys];

@@ -49,7 +49,7 @@ mod tests {
     use limbeck_text::augment::{AugmentRecipe, CountSettings};
     use limbeck_text::constraint::ConstraintConfig;
     use limbeck_text::transform::TransformationConfig;
-    use limbeck_train::TrainConfig;
+    use limbeck_train::{ObjectiveConfig, TrainConfig};
     use serde::de::DeserializeOwned;
 
     use super::*;
@@ -108,6 +108,21 @@ mod tests {
         {
             let key = format!("{{ {name} = ");
             assert!(ATTACK.contains(&key), "{name}");
+        }
+    }
+
+    #[test]
+    fn objectives_that_the_template_lists_have_their_defaults() {
+        let listed: Vec<String> = choices(DISTILL)
+            .into_iter()
+            .filter(|line| line.contains(" = { weight = "))
+            .collect();
+        assert_eq!(listed.len(), 5);
+        for line in listed {
+            let (name, _) = line.split_once(' ').unwrap();
+            let shown: ObjectiveConfig = toml::from_str(&line).unwrap();
+            let default: ObjectiveConfig = toml::from_str(&format!("{name} = {{}}")).unwrap();
+            assert_eq!(shown, default, "{line}");
         }
     }
 

@@ -132,8 +132,10 @@ struct Lessons {
 
 impl Lessons {
     fn build(phase: &ResolvedPhase, pair: &Pair<'_>) -> Result<Self, TrainError> {
+        let objective = WeightedSum::new(&phase.objective, pair)?;
+        objective.check_settings(&phase.train)?;
         Ok(Self {
-            objective: WeightedSum::new(&phase.objective, pair)?,
+            objective,
             step: phase.step.build(pair)?,
         })
     }
@@ -243,7 +245,8 @@ impl Job {
         let started = Instant::now();
         let teacher = if needs_teacher {
             let needs = lessons.iter().map(Lessons::needs);
-            self.teacher_signals(&models, &sets, needs.fold(Needs::NOTHING, Needs::union))?
+            let needs = needs.fold(Needs::NOTHING, Needs::union);
+            self.teacher_signals(&models, &sets, &train_set, needs)?
         } else {
             None
         };
@@ -368,6 +371,7 @@ impl Job {
         &self,
         models: &Models,
         sets: &Sets,
+        train_set: &EncodedSet,
         needs: Needs,
     ) -> anyhow::Result<Option<Box<dyn Teacher>>> {
         let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
@@ -376,6 +380,9 @@ impl Job {
         };
         let max_tokens = settings.max_tokens.min(model.max_tokens());
         let set = EncodedSet::new(&sets.train, tokenizer, max_tokens)?;
+        if needs.of_all_tokens() {
+            train_set.check_same_tokens(&set)?;
+        }
         if !settings.store || needs.attention {
             return Ok(Some(Box::new(LiveTeacher::new(model.clone(), set))));
         }
