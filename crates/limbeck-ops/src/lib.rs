@@ -46,7 +46,7 @@ pub use layer::{LayerParameters, LayerSpec, Queries, transformer_layer};
 pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lstm::{Direction, LstmParameters, lstm};
-pub use parameter::{Gradient, Parameter, Rows, backward};
+pub use parameter::{Gradient, Parameter, Rows, backward, backward_to_inputs};
 pub use pass::{Learning, Pass};
 pub use plain::AttentionMaps;
 pub use pool::mean_pool;
