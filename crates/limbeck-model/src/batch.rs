@@ -56,6 +56,11 @@ impl Batch {
         self.len() == 0
     }
 
+    /// A number for each token that depends on example and place alone, to key its randomness with.
+    pub fn token_keys(&self) -> &[u64] {
+        &self.rows
+    }
+
     /// Dropout for this batch under a key that changes with every step.
     pub fn dropout(&self, key: u64) -> DropoutKey {
         DropoutKey::new(key, Arc::clone(&self.rows))

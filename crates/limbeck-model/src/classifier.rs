@@ -275,6 +275,30 @@ impl SentenceClassifier {
         }
     }
 
+    /// What a perturbation is added to: a transformer's embedding sum before norm and dropout,
+    /// `[N, H]`; a BiLSTM's word embeddings, `[N, E]`.
+    pub fn embed(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
+        match &self.body {
+            Body::Transformer { encoder, .. } => encoder.embedding_sum(batch, None, pass),
+            Body::BiLstm(network) => network.look_up_words(batch, pass),
+        }
+    }
+
+    /// Like [`SentenceClassifier::forward`], from what [`SentenceClassifier::embed`] gave.
+    pub fn forward_embedded(
+        &self,
+        batch: &Batch,
+        embeddings: &Tensor,
+        needs: Needs,
+        pass: &Pass,
+    ) -> Result<Output, ModelError> {
+        let input = match &self.body {
+            Body::Transformer { .. } => Input::Embeddings(embeddings),
+            Body::BiLstm(_) => Input::Words(embeddings),
+        };
+        self.forward_from(batch, input, needs, pass)
+    }
+
     /// The embeddings of a batch's words, as [`Input::Words`] takes them, without gradients.
     pub fn look_up_words(&self, batch: &Batch) -> Result<Tensor, ModelError> {
         match &self.body {

@@ -10,7 +10,7 @@ use crate::dropout::{DropoutKey, RowDropout};
 use crate::kernels::attention::{self as kernel, Columns, Gradients, Inputs};
 use crate::layer::LayerSpec;
 use crate::parameter::is_fused;
-use crate::pass::Pass;
+use crate::pass::{Pass, learns};
 use crate::{Starts, plain};
 
 /// `softmax(q · kᵀ / √d) · v` by head, within each sentence (Vaswani et al. 2017, eq. 1).
@@ -139,7 +139,8 @@ impl CustomOp1 for Attention {
                 Ok(())
             })
         })?;
-        if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, self.learning) {
+        let learning = learns(self.learning);
+        if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, learning) {
             bias.add_gradient(values, longest);
         }
         Ok(Some(Tensor::from_vec(

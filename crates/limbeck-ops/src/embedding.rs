@@ -8,7 +8,7 @@ use crate::access::with_parameters;
 use crate::anchor;
 use crate::kernels::{for_row_groups, simd};
 use crate::parameter::Parameter;
-use crate::pass::Pass;
+use crate::pass::{Pass, learns};
 use crate::plain;
 
 /// Row numbers into each of several tables, `[N]` each.
@@ -83,6 +83,9 @@ impl CustomOp1 for EmbeddingSum {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        if !learns(true) {
+            return Ok(None);
+        }
         crate::access::with_data(gradient, |gradient| {
             for (table, ids) in self.tables.iter().zip(self.ids.columns()) {
                 if table.is_trainable() {

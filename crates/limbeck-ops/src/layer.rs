@@ -18,7 +18,7 @@ use crate::kernels::norm::{self, NormWeights};
 use crate::kernels::reduce::add;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
 use crate::parameter::{Parameter, is_fused};
-use crate::pass::Pass;
+use crate::pass::{Pass, learns};
 use crate::relative::RelativePositionBias;
 use crate::{Activation, AttentionMaps, Starts, plain};
 
@@ -448,6 +448,7 @@ impl Layer {
     }
 
     fn backward(&self, x: &[f32], y_gradient: &[f32], saved: &Saved) -> Result<Vec<f32>> {
+        let learning = learns(self.learning);
         let Sizes {
             tokens,
             rows,
@@ -463,6 +464,7 @@ impl Layer {
             &mut gradient,
             (&saved.normalised, &saved.deviation),
             (&p.norm_scale, &p.norm_shift),
+            learning,
         )?;
         let mut middle = Buffer::take(rows * hidden);
         middle.copy_from_slice(&gradient);
@@ -475,6 +477,7 @@ impl Layer {
             &saved.activated,
             (&p.down_weight, &p.down_bias),
             Write::Replace,
+            learning,
         )?;
         self.spec
             .activation
@@ -485,6 +488,7 @@ impl Layer {
             &saved.middle,
             (&p.up_weight, &p.up_bias),
             Write::Add,
+            learning,
         )?;
 
         // Attention block.
@@ -493,6 +497,7 @@ impl Layer {
             &mut gradient,
             (&saved.attention_normalised, &saved.attention_deviation),
             (&p.attention_norm_scale, &p.attention_norm_shift),
+            learning,
         )?;
         let mut dropped = Buffer::take(rows * hidden);
         dropped.copy_from_slice(&gradient);
@@ -505,8 +510,9 @@ impl Layer {
             &saved.context,
             (&p.output_weight, &p.output_bias),
             Write::Replace,
+            learning,
         )?;
-        let qkv = self.attention_backward(&context, saved);
+        let qkv = self.attention_backward(&context, saved, learning);
         let mut x_gradient = vec![0.0; tokens * hidden];
         match self.queries {
             Queries::All => {
@@ -517,10 +523,11 @@ impl Layer {
                     x,
                     (&p.qkv_weight, &p.qkv_bias),
                     Write::Add,
+                    learning,
                 )?;
             }
             Queries::First => {
-                self.single_query_backward(&mut x_gradient, &mut gradient, &qkv, x)?;
+                self.single_query_backward(&mut x_gradient, &mut gradient, &qkv, x, learning)?;
             }
         }
         Ok(x_gradient)
@@ -532,8 +539,9 @@ impl Layer {
         gradient: &mut [f32],
         (normalised, deviation): (&[f32], &[f32]),
         (scale, shift): (&Parameter, &Parameter),
+        learning: bool,
     ) -> Result<()> {
-        crate::layer_norm::add_norm_gradients((scale, shift), gradient, normalised, self.learning);
+        crate::layer_norm::add_norm_gradients((scale, shift), gradient, normalised, learning);
         with_parameters([scale], |[scale]| {
             norm::backward(gradient, normalised, deviation, scale);
             Ok(())
@@ -548,6 +556,7 @@ impl Layer {
         x: &[f32],
         (weight, bias): (&Parameter, &Parameter),
         write: Write,
+        learning: bool,
     ) -> Result<()> {
         let dims = weight.shape().dims();
         let (outputs, inputs) = (dims[0], dims[1]);
@@ -559,17 +568,19 @@ impl Layer {
                 }
             };
             let weights_gradient = || {
-                if self.learning {
-                    add_weight_gradient(weight, gradient, x, (rows, outputs, inputs));
-                    add_bias_gradient(bias, gradient);
-                }
+                add_weight_gradient(weight, gradient, x, (rows, outputs, inputs));
+                add_bias_gradient(bias, gradient);
             };
-            both(inputs_gradient, weights_gradient);
+            if learning {
+                both(inputs_gradient, weights_gradient);
+            } else {
+                inputs_gradient();
+            }
             Ok(())
         })
     }
 
-    fn attention_backward(&self, context: &[f32], saved: &Saved) -> Buffer {
+    fn attention_backward(&self, context: &[f32], saved: &Saved, learning: bool) -> Buffer {
         let Sizes { rows, hidden, .. } = self.sizes();
         let mut qkv = Buffer::take(saved.qkv.len());
         let gradients = match self.queries {
@@ -605,7 +616,7 @@ impl Layer {
             bias.as_mut().map(|bias| (&mut **bias, longest)),
             &self.dropout(self.spec.attention_dropout, 0),
         );
-        if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, self.learning) {
+        if let (Some(bias), Some(values), true) = (&self.spec.relative_bias, &bias, learning) {
             bias.add_gradient(values, longest);
         }
         qkv
@@ -618,6 +629,7 @@ impl Layer {
         first_gradient: &mut [f32],
         qkv: &[f32],
         x: &[f32],
+        learning: bool,
     ) -> Result<()> {
         let Sizes {
             tokens,
@@ -650,7 +662,7 @@ impl Layer {
         {
             add(&mut x_gradient[row as usize * hidden..][..hidden], gradient);
         }
-        if self.learning {
+        if learning {
             let first = self.first_rows(x);
             crate::linear::add_split_gradients(
                 (&self.parameters.qkv_weight, &self.parameters.qkv_bias),

@@ -11,7 +11,7 @@ use crate::dropout::{DropoutKey, RowDropout};
 use crate::kernels::gemm::Write;
 use crate::kernels::norm::{self, NormWeights};
 use crate::parameter::{Parameter, is_fused};
-use crate::pass::Pass;
+use crate::pass::{Pass, learns};
 use crate::plain;
 
 /// Scale, shift and constant of a layer norm (Ba et al. 2016).
@@ -152,7 +152,7 @@ impl CustomOp2 for AddLayerNorm {
             (&self.norm.scale, &self.norm.shift),
             &total,
             normalised,
-            self.learning,
+            learns(self.learning),
         );
         with_parameters([&self.norm.scale], |[scale]| {
             norm::backward(&mut total, normalised, deviation, scale);

@@ -50,7 +50,7 @@ pub use layer::{
 pub use layer_norm::{LayerNorm, add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lstm::{Direction, LstmParameters, lstm};
-pub use parameter::{Gradient, Parameter, Rows, backward};
+pub use parameter::{Gradient, Parameter, Rows, backward, backward_to_inputs};
 pub use pass::{Learning, Pass};
 pub use pool::mean_pool;
 pub use product::row_products;

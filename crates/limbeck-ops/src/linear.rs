@@ -6,7 +6,7 @@ use crate::access::{slice, with_data, with_parameters};
 use crate::kernels::gemm::{Start, Write, matmul_nn, matmul_nt, matmul_tn};
 use crate::kernels::reduce::add_column_sums;
 use crate::parameter::{Parameter, is_fused};
-use crate::pass::{Learning, Pass};
+use crate::pass::{Learning, Pass, learns};
 use crate::plain;
 
 /// A linear layer: `y = x · weightᵀ + bias`.
@@ -85,7 +85,7 @@ impl CustomOp1 for Linear {
                 );
                 Ok(())
             })?;
-            if self.learning == Learning::On {
+            if learns(self.learning == Learning::On) {
                 with_data(x, |x| {
                     add_weight_gradient(&self.weight, gradient, x, (rows, outputs, inputs));
                     Ok(())

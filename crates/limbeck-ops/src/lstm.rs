@@ -17,7 +17,7 @@ use crate::kernels::lines::Lines;
 use crate::kernels::lstm as kernel;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
 use crate::parameter::{Parameter, is_fused};
-use crate::pass::Pass;
+use crate::pass::{Pass, learns};
 use crate::plain::leaf;
 
 /// From which end a sentence is read.
@@ -316,7 +316,7 @@ impl Lstm {
                 Ok(())
             },
         )?;
-        if self.learning {
+        if learns(self.learning) {
             self.learn(&gate_gradient, x, y);
         }
         let mut x_gradient = vec![0.0; tokens * inputs];

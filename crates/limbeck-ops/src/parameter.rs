@@ -265,3 +265,11 @@ pub fn backward(loss: &Tensor, parameters: &[Parameter]) -> Result<GradStore> {
     }
     Ok(store)
 }
+
+/// Runs the backward pass from a scalar for the sake of the inputs alone: no parameter's gradient
+/// changes, and their products are not computed by the fused operations.
+///
+/// The graph stays as it is, so a pass for the parameters may follow or have gone before.
+pub fn backward_to_inputs(loss: &Tensor) -> Result<GradStore> {
+    crate::pass::inputs_only(|| loss.backward())
+}

@@ -1,5 +1,7 @@
 //! What one forward pass is for.
 
+use std::cell::Cell;
+
 use crate::dropout::DropoutKey;
 
 /// How a forward pass runs: with dropout or without, and whether parameters learn from it.
@@ -47,4 +49,26 @@ impl Pass {
     pub fn is_learning(&self) -> bool {
         self.learning == Learning::On
     }
+}
+
+thread_local! {
+    static INPUTS_ONLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether an operation recorded with `learning` adds gradients to its parameters in the backward
+/// pass that this thread is running.
+pub(crate) fn learns(learning: bool) -> bool {
+    learning && !INPUTS_ONLY.get()
+}
+
+/// Runs a backward pass that leaves all parameters alone, whatever the forward pass was for.
+pub(crate) fn inputs_only<R>(backward: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            INPUTS_ONLY.set(self.0);
+        }
+    }
+    let _restore = Restore(INPUTS_ONLY.replace(true));
+    backward()
 }

@@ -51,7 +51,12 @@ pub use pretrain::{
 };
 pub use recipe::{HandsOn, Phase, train_phases};
 pub use schedule::Schedule;
-pub use step::{Lesson, Plain, Step, StepConfig};
+pub use step::{
+    Ad2, Ad2Config, AdversarialTarget, Ascent, BallConfig, Bound, DeltaConfig, DivergenceGradient,
+    Embedded, FreeLb, FreeLbConfig, FreeLbDeltaConfig, Lesson, Maps, Masks, Norm, Perturbation,
+    Plain, Smart, SmartConfig, Span, StartConfig, Step, StepConfig, UnitConfig,
+    symmetric_divergence,
+};
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{
     EvaluationEvent, Folders, Observer, Run, StepEvent, StepKeys, StepLoss, Summary, train,

@@ -449,4 +449,23 @@ impl WeightedSum {
         })?;
         Ok((total, values))
     }
+
+    /// The weighted sum of those terms alone that learn from hidden states or attention; `None` where none does.
+    pub fn loss_of_maps(
+        &self,
+        student: &Output,
+        teacher: Option<&Signal>,
+        given: Given<'_>,
+    ) -> Result<Option<Tensor>, TrainError> {
+        let mut total: Option<Tensor> = None;
+        let maps = |objective: &dyn Objective| objective.needs() != Needs::NOTHING;
+        for (weight, objective) in self.terms.iter().filter(|(_, o)| maps(&**o)) {
+            let weighted = (objective.loss(student, teacher, given)? * *weight)?;
+            total = Some(match total {
+                Some(total) => (total + weighted)?,
+                None => weighted,
+            });
+        }
+        Ok(total)
+    }
 }

@@ -1,14 +1,28 @@
 //! How a batch becomes gradients: one forward and one backward pass, or a method of its own.
 
+mod ad2;
+mod ascent;
+mod embedded;
+mod free_lb;
+mod perturbation;
 mod plain;
+mod smart;
 
 use candle_core::Tensor;
-use limbeck_model::{Batch, Needs, Output, SentenceClassifier};
+use limbeck_model::{Batch, Needs, Output, SentenceClassifier, Target};
 use limbeck_ops::{Parameter, Pass, backward, mix64};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
+pub use ad2::{Ad2, Ad2Config, AdversarialTarget, Maps, Masks};
+pub use ascent::{
+    Ascent, BallConfig, Bound, DeltaConfig, FreeLbDeltaConfig, StartConfig, UnitConfig,
+};
+pub use embedded::Embedded;
+pub use free_lb::{FreeLb, FreeLbConfig};
+pub use perturbation::{Norm, Perturbation, Span};
 pub use plain::Plain;
+pub use smart::{DivergenceGradient, Smart, SmartConfig, symmetric_divergence};
 
 use crate::TrainError;
 use crate::group::{Group, Updates};
@@ -75,7 +89,7 @@ pub struct Lesson<'a> {
 
 impl<'a> Lesson<'a> {
     /// `rows` of a step of `in_all` examples.
-    pub(crate) fn new(
+    pub fn new(
         student: &'a SentenceClassifier,
         run: &'a Run<'a>,
         rows: &'a [usize],
@@ -138,14 +152,18 @@ impl<'a> Lesson<'a> {
         signal: Option<&Signal>,
         pass: &Pass,
     ) -> Result<(Tensor, Terms), TrainError> {
-        let given = Given {
+        self.run.objective.loss(output, signal, self.given(pass))
+    }
+
+    /// What the batch brings to objectives beside outputs.
+    pub fn given<'b>(&'b self, pass: &'b Pass) -> Given<'b> {
+        Given {
             labels: &self.labels,
             ids: &self.ids,
             starts: &self.batch.starts,
             epoch: self.keys.epoch,
             pass,
-        };
-        self.run.objective.loss(output, signal, given)
+        }
     }
 
     /// Backward from `loss`, scaled by the lesson's share; gradients end up in `parameters`.
@@ -178,13 +196,23 @@ pub enum StepConfig {
     /// One forward pass, the objectives, one backward pass.
     #[default]
     Plain,
+    /// The objectives, and the teacher's outputs for adversarially perturbed copies.
+    Ad2(Ad2Config),
+    /// The objectives on perturbed sentences, several times in a step.
+    FreeLb(FreeLbConfig),
+    /// The objectives, and predictions that a perturbation does not change much.
+    Smart(SmartConfig),
 }
 
 impl StepConfig {
     /// The step for a pair of models.
-    pub fn build(&self, _pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+    pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+        let regression = *pair.student.target() == Target::Regression;
         Ok(match self {
             Self::Plain => Box::new(Plain),
+            Self::Ad2(config) => Box::new(Ad2::new(*config, regression)?),
+            Self::FreeLb(config) => Box::new(FreeLb::new(*config)?),
+            Self::Smart(config) => Box::new(Smart::new(*config, regression)?),
         })
     }
 }

@@ -49,7 +49,9 @@ mod tests {
     use limbeck_text::augment::{AugmentRecipe, CountSettings};
     use limbeck_text::constraint::ConstraintConfig;
     use limbeck_text::transform::TransformationConfig;
-    use limbeck_train::{ObjectiveConfig, TrainConfig};
+    use limbeck_train::{
+        Ad2Config, FreeLbConfig, ObjectiveConfig, SmartConfig, StepConfig, TrainConfig,
+    };
     use serde::de::DeserializeOwned;
 
     use super::*;
@@ -68,6 +70,28 @@ mod tests {
             assert_eq!(shown, all.keys().collect::<Vec<_>>());
         }
     }
+
+    #[test]
+    fn the_commented_steps_show_their_defaults() {
+        let whole = template(InitKind::Distill);
+        for (name, default) in [
+            ("ad2", StepConfig::Ad2(Ad2Config::default())),
+            ("free-lb", StepConfig::FreeLb(FreeLbConfig::default())),
+            ("smart", StepConfig::Smart(SmartConfig::default())),
+        ] {
+            let (_, block) = whole.split_once(&format!("# [step.{name}]\n")).unwrap();
+            let keys = block.lines().map_while(|line| line.strip_prefix("# "));
+            let keys = keys.filter(|line| line.contains(" = ") && !line.starts_with(' '));
+            let keys: String = keys.map(|line| format!("{line}\n")).collect();
+            let table: toml::Table = toml::from_str(&format!("[{name}]\n{keys}")).unwrap();
+            let all = toml::Table::try_from(&default).unwrap();
+            let shown: Vec<_> = table[name].as_table().unwrap().keys().collect();
+            let expected: Vec<_> = all[name].as_table().unwrap().keys().collect();
+            assert_eq!(shown, expected);
+            assert_eq!(table.try_into::<StepConfig>().unwrap(), default);
+        }
+    }
+
     #[test]
     fn the_template_of_augment_shows_the_defaults_and_all_that_may_be_absent() {
         let file: AugmentFile = toml::from_str(AUGMENT).unwrap();
