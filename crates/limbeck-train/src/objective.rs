@@ -1,6 +1,7 @@
 //! What a student learns: pure losses on outputs, and their weighted sums.
 
 mod hard_labels;
+mod hard_teacher_labels;
 mod logit_mse;
 mod soft_targets;
 
@@ -12,6 +13,7 @@ use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
 pub use hard_labels::HardLabels;
+pub use hard_teacher_labels::HardTeacherLabels;
 pub use logit_mse::LogitMse;
 pub use soft_targets::SoftTargets;
 
@@ -94,6 +96,8 @@ pub enum ObjectiveConfig {
     SoftTargets(SoftTargetsConfig),
     /// Squared differences to the teacher's logits.
     LogitMse(LogitMseConfig),
+    /// The label that the teacher finds likeliest.
+    HardTeacherLabels(HardTeacherLabelsConfig),
 }
 
 /// Settings of `hard-labels`.
@@ -192,13 +196,33 @@ impl From<MseReduction> for SquaredReduction {
     }
 }
 
+/// Settings of `hard-teacher-labels`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct HardTeacherLabelsConfig {
+    /// Weight in the sum, at least 0.
+    pub weight: f64,
+}
+
+impl Default for HardTeacherLabelsConfig {
+    fn default() -> Self {
+        Self { weight: 1.0 }
+    }
+}
+
 impl ObjectiveConfig {
+    /// Whether it learns from gold labels, so that every training row has to have one.
+    pub fn needs_labels(self) -> bool {
+        matches!(self, Self::HardLabels(config) if config.weight > 0.0)
+    }
+
     /// Weight in the sum.
     pub fn weight(self) -> f64 {
         match self {
             Self::HardLabels(config) => config.weight,
             Self::SoftTargets(config) => config.weight,
             Self::LogitMse(config) => config.weight,
+            Self::HardTeacherLabels(config) => config.weight,
         }
     }
 
@@ -223,6 +247,14 @@ impl ObjectiveConfig {
             Self::LogitMse(config) => Box::new(LogitMse {
                 reduction: config.reduction.into(),
             }),
+            Self::HardTeacherLabels(_) if regression => {
+                return Err(TrainError::Setting {
+                    setting: "hard-teacher-labels",
+                    found: "a regression".into(),
+                    expected: "labels; for numbers use `logit-mse`".into(),
+                });
+            }
+            Self::HardTeacherLabels(_) => Box::new(HardTeacherLabels),
         })
     }
 }

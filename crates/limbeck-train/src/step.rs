@@ -89,8 +89,8 @@ impl<'a> Lesson<'a> {
             batch: run.train.batch(rows),
             share: rows.len() as f64 / in_all as f64,
             keys,
-            labels: rows.iter().map(|&row| run.train.labels()[row]).collect(),
-            ids: rows.iter().map(|&row| run.train.ids()[row]).collect(),
+            labels: rows.iter().map(|&row| run.train.label(row)).collect(),
+            ids: rows.iter().map(|&row| run.train.id(row)).collect(),
         }
     }
 
