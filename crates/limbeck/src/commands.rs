@@ -13,5 +13,8 @@ pub(crate) mod report;
 pub(crate) mod resources;
 pub(crate) mod run;
 pub(crate) mod scores;
+pub(crate) mod search;
+pub(crate) mod teachers;
 pub(crate) mod train;
+pub(crate) mod training_set;
 pub(crate) mod vectors;

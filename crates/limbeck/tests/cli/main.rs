@@ -12,4 +12,5 @@ mod pretrain;
 mod resources;
 mod resume;
 mod runs;
+mod transfer;
 mod vectors;
