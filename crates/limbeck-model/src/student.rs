@@ -180,12 +180,12 @@ type Teacher<'a> = Option<(&'a SentenceClassifier, &'a TextTokenizer)>;
 impl StudentConfig {
     /// Makes the student and its tokenizer.
     ///
-    /// `texts` is the transfer set, read only for a vocabulary of words; `seed` draws fresh weights.
+    /// `texts` is the transfer set, read only for a vocabulary of words, text by text; `seed` draws fresh weights.
     /// Without a teacher only students are possible that take nothing from one.
     pub fn build(
         &self,
         teacher: Teacher<'_>,
-        texts: &mut dyn Iterator<Item = &Text>,
+        texts: &mut dyn Iterator<Item = Text>,
         target: &Target,
         seed: u64,
         device: &Device,
@@ -364,11 +364,11 @@ struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    fn new<'t>(
+    fn new(
         config: &EmbeddingConfig,
         vocabulary: Vocabulary,
         teacher: Teacher<'a>,
-        texts: &mut dyn Iterator<Item = &'t Text>,
+        texts: &mut dyn Iterator<Item = Text>,
         seed: u64,
     ) -> Result<Self, ModelError> {
         if let Some(size) = config.size {
@@ -475,7 +475,7 @@ fn both_copies(stem: &str, table: &Tensor) -> [(String, Tensor); 2] {
     [frozen_name(stem), format!("{stem}.weight")].map(|name| (name, table.clone()))
 }
 
-fn train_words(texts: &mut dyn Iterator<Item = &Text>) -> Result<TextTokenizer, ModelError> {
+fn train_words(texts: &mut dyn Iterator<Item = Text>) -> Result<TextTokenizer, ModelError> {
     let mut texts = texts.peekable();
     if texts.peek().is_none() {
         return Err(problem(

@@ -1,5 +1,6 @@
 //! From text to token ids, in the Hugging Face formats.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::ops::Range;
@@ -144,12 +145,13 @@ impl TextTokenizer {
     }
 
     /// [`TextTokenizer::from_words`] with all words that occur at least `min_count` times, the most frequent first.
-    pub fn train_words<'a>(
-        texts: impl IntoIterator<Item = &'a Text>,
+    pub fn train_words(
+        texts: impl IntoIterator<Item = impl Borrow<Text>>,
         min_count: usize,
     ) -> Result<Self, ModelError> {
         let mut counts: HashMap<String, usize> = HashMap::new();
         for text in texts {
+            let text = text.borrow();
             for sentence in std::iter::once(&text.first).chain(&text.second) {
                 for word in sentence.to_lowercase().split_whitespace() {
                     *counts.entry(word.to_owned()).or_default() += 1;

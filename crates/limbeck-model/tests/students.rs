@@ -54,7 +54,7 @@ fn build(student: &StudentConfig) -> Result<(SentenceClassifier, TextTokenizer),
     let target = model.target().clone();
     student.build(
         Some((&model, &tokenizer)),
-        &mut texts().iter(),
+        &mut texts().into_iter(),
         &target,
         7,
         &Device::Cpu,

@@ -133,6 +133,9 @@ pub struct Metrics {
     /// The teacher's model id or run folder; `None` for a model that had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
+    /// Further teachers, whose answers were averaged with its.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ensemble: Vec<String>,
     /// The model.
     pub model: ModelSummary,
     /// The number to judge the run by.
@@ -237,9 +240,19 @@ pub struct SplitMetrics {
         skip_serializing_if = "Option::is_none"
     )]
     pub loss: Option<f64>,
-    /// Counts `[gold][predicted]` in the order of [`Metrics::labels`]; `None` for regression.
+    /// Counts `[gold][predicted]` in the order of the set's labels; `None` for regression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion: Option<Vec<Vec<u64>>>,
+    /// The set's labels, where they are others than [`Metrics::labels`], to which they were mapped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Mean `KL(teacher ‖ student)` at temperature 1, in nats; `None` without a teacher.
+    #[serde(
+        with = "number::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub divergence: Option<f64>,
 }
 
 /// A metric's value, for most metrics in `[0, 1]`.

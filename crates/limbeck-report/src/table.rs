@@ -65,6 +65,8 @@ pub enum Cell {
     Rate(f64),
     /// A share of a whole: `0.984` is `98.4 %`.
     Share(f64),
+    /// Any other number, rounded to three digits.
+    Number(f64),
     /// A score times 100 and, where known, half its interval: `91.3 ± 1.9`.
     Score(Score),
     /// Scores times 100 of several seeds: median and range, `91.3 (90.9..91.8)`.
@@ -115,6 +117,8 @@ impl Cell {
             Self::Bytes(bytes) => scaled(*bytes as f64, &[" B", " kB", " MB", " GB", " TB"]),
             Self::Rate(rate) => three_digits(*rate),
             Self::Share(share) => format!("{:.1} %", 100.0 * share),
+            Self::Number(number) if number.abs() >= 1.0 => three_digits(*number),
+            Self::Number(number) => format!("{number:.3}"),
             Self::Score(score) => {
                 let interval = score
                     .interval
@@ -139,7 +143,7 @@ impl Cell {
             Self::Missing => Value::Null,
             Self::Text(text) => json!(text),
             Self::Count(count) | Self::Bytes(count) => json!(count),
-            Self::Rate(value) | Self::Share(value) => json!(value),
+            Self::Rate(value) | Self::Share(value) | Self::Number(value) => json!(value),
             Self::Score(score) => json!(score.value),
             Self::Seeds(summary) => json!(summary.median),
         }

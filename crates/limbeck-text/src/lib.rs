@@ -12,6 +12,7 @@ pub mod edit;
 mod edit_space;
 mod error;
 mod example;
+mod label_map;
 mod language_model;
 pub mod lexicon;
 mod metric;
@@ -24,11 +25,12 @@ pub mod transform;
 pub use atomic::{AtomicFile, PARTIAL, atomic_write};
 pub use data::{
     Column, Columns, DataSpec, Dataset, ExampleReader, Format, LabelRule, LabelSource, SkipReason,
-    SkippedRow, read_examples, read_texts, text_lines,
+    SkippedRow, read_examples, read_texts, stream_texts, text_lines,
 };
 pub use edit_space::{EditSpace, EditSpaceConfig, Resource, Resources};
 pub use error::TextError;
 pub use example::{Example, Label, Text};
+pub use label_map::LabelMap;
 pub use language_model::{Filling, Gap, MaskedLm, SentenceEmbedder};
 pub use metric::{
     BootstrapConfig, ClassReport, ConfusionMatrix, Interval, Metric, accuracy, bootstrap_interval,

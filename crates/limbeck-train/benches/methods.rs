@@ -209,7 +209,7 @@ impl Bench {
     fn seconds_per_step(&self, settings: &str) -> f64 {
         let method: Method = toml::from_str(settings).expect("settings of a method");
         let student: StudentConfig = toml::from_str(&self.arguments.student).expect("a student");
-        let mut texts = self.examples.iter().map(|example| &example.text);
+        let mut texts = self.examples.iter().map(|example| example.text.clone());
         let from = Some((&self.model, &self.tokenizer));
         let target = self.model.target();
         let (student, tokenizer) = student

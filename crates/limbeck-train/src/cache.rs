@@ -6,7 +6,7 @@
 //! so that a stored teacher equals a live one. The files grow in row order while they are made;
 //! what is whole is kept when the making is interrupted.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
@@ -21,12 +21,12 @@ use sha2::{Digest, Sha256};
 use crate::TrainError;
 use crate::data::EncodedSet;
 use crate::evaluate::TOKEN_BUDGET;
+use crate::store::{claim, map};
+use crate::survey::{Survey, hex};
 use crate::teacher::{Signal, Teacher};
 
 /// Rows computed and written together: the unit that an interruption may lose.
 const CHUNK: usize = 512;
-const HEADER: &str = "header.json";
-const LOCK: &str = ".lock";
 
 /// What stored outputs belong to; outputs with another header are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,18 @@ impl CacheHeader {
         max_tokens: usize,
         needs: Needs,
     ) -> Result<Self, TrainError> {
+        let survey = Survey::of(examples.iter().map(|e| Ok::<_, TrainError>(e.clone())))?;
+        Self::of(model, tokenizer, &survey, max_tokens, needs)
+    }
+
+    /// For a teacher, its tokenizer's fingerprint and the examples that `survey` saw.
+    pub fn of(
+        model: &SentenceClassifier,
+        tokenizer: &str,
+        survey: &Survey,
+        max_tokens: usize,
+        needs: Needs,
+    ) -> Result<Self, TrainError> {
         let (states, width) = if needs.hidden == HiddenStates::None {
             (0, 0)
         } else {
@@ -83,13 +95,13 @@ impl CacheHeader {
             version: 1,
             model: model_digest(model)?,
             tokenizer: tokenizer.to_owned(),
-            data: data_digest(examples),
+            data: survey.texts.clone(),
             labels: match model.target() {
                 limbeck_model::Target::Labels(labels) => labels.clone(),
                 limbeck_model::Target::Regression => Vec::new(),
             },
             max_tokens,
-            examples: examples.len(),
+            examples: survey.rows,
             outputs: model.target().outputs(),
             hidden: match needs.hidden {
                 HiddenStates::None => "none",
@@ -146,31 +158,6 @@ fn model_digest(model: &SentenceClassifier) -> Result<String, TrainError> {
     Ok(hex(&digest.finalize()))
 }
 
-fn data_digest(examples: &[Example]) -> String {
-    let mut digest = Sha256::new();
-    for example in examples {
-        digest.update(example.id.to_le_bytes());
-        // Lengths keep "ab" + "c" apart from "a" + "bc".
-        for part in [Some(&example.text.first), example.text.second.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part.as_bytes());
-        }
-    }
-    hex(&digest.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit =
-        |nibble: u8| char::from_digit(u32::from(nibble), 16).expect("four bits are one digit");
-    let digits = bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    digits.collect()
-}
-
 /// Stored teacher outputs.
 #[derive(Debug)]
 pub struct StoredTeacher {
@@ -197,57 +184,43 @@ impl StoredTeacher {
         set: &EncodedSet,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Self, TrainError> {
-        let path = folder.join(HEADER);
-        if path.exists() {
-            let text = fs::read_to_string(&path)?;
-            let found: CacheHeader = serde_json::from_str(&text)
-                .map_err(|e| TrainError::damaged(&path, &format!("not a cache header: {e}")))?;
-            if let Some((what, found, expected)) = found.first_difference(&header) {
-                return Err(TrainError::CacheMismatch {
-                    path: folder.to_owned(),
-                    what,
-                    found,
-                    expected,
-                });
-            }
-        } else {
-            fs::create_dir_all(folder)?;
-            let text = serde_json::to_string_pretty(&header)
-                .expect("a header of strings and numbers serialises");
-            limbeck_text::atomic_write(&path, text.as_bytes())?;
-        }
+        let mismatch = |found: &CacheHeader| {
+            let (what, found, expected) = found.first_difference(&header)?;
+            Some(TrainError::CacheMismatch {
+                path: folder.to_owned(),
+                what,
+                found,
+                expected,
+            })
+        };
         {
-            // Another run with the same teacher and data waits here, and then finds all done.
-            let lock = fs::File::create(folder.join(LOCK))?;
-            match lock.file().lock() {
-                // Some network disks have no locks.
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-                locked => locked?,
-            }
+            let _lock = claim(folder, &header, mismatch)?;
             make(folder, &header, model, set, go_on)?;
         }
         Self::open(folder, header, set)
     }
 
     fn open(folder: &Path, header: CacheHeader, set: &EncodedSet) -> Result<Self, TrainError> {
-        let mut end = 0;
-        let starts: Vec<usize> = std::iter::once(0)
-            .chain(set.lengths().into_iter().map(|length| {
-                end += length;
+        // Where sentences begin matters only where all their tokens are stored.
+        let mut starts = vec![0];
+        if header.hidden == "all" {
+            let mut end = 0;
+            starts.extend((0..set.len()).map(|row| {
+                end += set.length(row);
                 end
-            }))
-            .collect();
-        let logits = map(&folder.join("logits.f32"), header.examples * header.outputs)?;
-        let tokens = if header.hidden == "all" {
-            end
-        } else {
-            header.examples
+            }));
+        }
+        let logits = header.examples * header.outputs * 4;
+        let logits = map(&folder.join("logits.f32"), logits)?;
+        let tokens = match header.hidden.as_str() {
+            "all" => starts[set.len()],
+            _ => header.examples,
         };
         let hidden = match header.hidden.as_str() {
             "none" => None,
             kind => Some(map(
                 &folder.join(hidden_file(kind)),
-                tokens * header.states * header.width,
+                tokens * header.states * header.width * 4,
             )?),
         };
         Ok(Self {
@@ -336,22 +309,6 @@ fn read(map: &Mmap, first: usize, count: usize) -> Vec<f32> {
         .collect()
 }
 
-#[expect(
-    unsafe_code,
-    reason = "memory-mapped teacher outputs; nothing writes a complete cache"
-)]
-fn map(path: &Path, count: usize) -> Result<Mmap, TrainError> {
-    let file = fs::File::open(path)?;
-    // SAFETY: complete cache files are only ever read; a file changed by someone else meanwhile
-    // gives wrong numbers, not wrong lengths, since all reads are bounds-checked on the map.
-    let map = unsafe { Mmap::map(file.file())? };
-    if map.len() != count * 4 {
-        let problem = format!("{} bytes, expected {}", map.len(), count * 4);
-        return Err(TrainError::damaged(path, &problem));
-    }
-    Ok(map)
-}
-
 /// Computes what is missing, chunk by chunk.
 fn make(
     folder: &Path,
@@ -365,12 +322,11 @@ fn make(
         "first" => HiddenStates::First,
         _ => HiddenStates::None,
     };
-    let lengths = set.lengths();
     // Bytes up to the end of each chunk, in both files.
     let state_bytes = header.states * header.width * 4;
     let tokens_of = |row: usize| {
         if needs == HiddenStates::All {
-            lengths[row]
+            set.length(row)
         } else {
             1
         }
@@ -442,7 +398,7 @@ fn compute(
     hidden: HiddenStates,
     header: &CacheHeader,
 ) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
-    let lengths: Vec<usize> = set.lengths()[rows[0]..=rows[rows.len() - 1]].to_vec();
+    let lengths: Vec<usize> = rows.iter().map(|&row| set.length(row)).collect();
     let CacheHeader {
         outputs,
         states,

@@ -32,6 +32,10 @@ pub struct TrainConfig {
     pub optimizer: OptimizerKind,
     /// Weight decay of matrices (AdamW); biases and norms do not decay.
     pub weight_decay: f64,
+    /// Decay of the squared gradient's mean (AdamW), in `[0, 1)`.
+    pub beta2: f64,
+    /// What is added to the root of that mean (AdamW), above 0.
+    pub epsilon: f64,
     /// Largest norm of all gradients together; 0 for no limit.
     pub clip_norm: f64,
     /// Evaluate on the dev set every so many steps; 0 for once an epoch.
@@ -58,6 +62,8 @@ impl Default for TrainConfig {
             warmup_fraction: 0.1,
             optimizer: OptimizerKind::AdamW,
             weight_decay: 0.01,
+            beta2: 0.999,
+            epsilon: 1e-8,
             clip_norm: 1.0,
             evaluate_every: 0,
             patience: 0,
@@ -71,7 +77,7 @@ impl Default for TrainConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
-    /// Adam with decoupled weight decay; β (0.9, 0.999), ε 1e-8.
+    /// Adam with decoupled weight decay; β₁ 0.9.
     #[serde(rename = "adamw")]
     AdamW,
     /// Adadelta; ρ 0.95, ε 1e-6.
@@ -81,7 +87,7 @@ pub enum OptimizerKind {
 impl TrainConfig {
     /// Fails on a setting out of range.
     pub fn check(&self) -> Result<(), TrainError> {
-        let rules: [(&'static str, bool, String, &str); 9] = [
+        let rules: [(&'static str, bool, String, &str); 11] = [
             (
                 "epochs",
                 self.epochs > 0.0 && self.epochs.is_finite(),
@@ -125,6 +131,18 @@ impl TrainConfig {
                 "a number in [0, 1)",
             ),
             (
+                "beta2",
+                (0.0..1.0).contains(&self.beta2),
+                self.beta2.to_string(),
+                "a number in [0, 1)",
+            ),
+            (
+                "epsilon",
+                self.epsilon > 0.0 && self.epsilon.is_finite(),
+                self.epsilon.to_string(),
+                "a number above 0",
+            ),
+            (
                 "clip-norm",
                 self.clip_norm >= 0.0,
                 self.clip_norm.to_string(),
@@ -152,8 +170,8 @@ impl TrainConfig {
         match self.optimizer {
             OptimizerKind::AdamW => Rule::AdamW {
                 beta1: 0.9,
-                beta2: 0.999,
-                epsilon: 1e-8,
+                beta2: self.beta2,
+                epsilon: self.epsilon,
                 weight_decay,
             },
             OptimizerKind::Adadelta => Rule::ADADELTA,

@@ -1,17 +1,36 @@
 //! Examples as a model reads them, and the order in which it sees them.
 
+use std::borrow::Cow;
+
 use limbeck_model::{Batch, Encoding, TextTokenizer, generator};
 use limbeck_text::{Example, Label, Text};
 use rand::seq::SliceRandom;
 
 use crate::TrainError;
+use crate::stored_set::StoredSet;
 
-/// Examples cut into tokens by one tokenizer.
+/// Examples cut into tokens by one tokenizer, in memory or on disk.
 #[derive(Debug, Clone)]
 pub struct EncodedSet {
-    encodings: Vec<Encoding>,
-    ids: Vec<u64>,
-    labels: Vec<Option<Label>>,
+    rows: Rows,
+}
+
+#[derive(Debug, Clone)]
+enum Rows {
+    Memory {
+        encodings: Vec<Encoding>,
+        ids: Vec<u64>,
+        labels: Vec<Option<Label>>,
+    },
+    Stored(StoredSet),
+}
+
+impl From<StoredSet> for EncodedSet {
+    fn from(set: StoredSet) -> Self {
+        Self {
+            rows: Rows::Stored(set),
+        }
+    }
 }
 
 impl EncodedSet {
@@ -25,65 +44,96 @@ impl EncodedSet {
             .iter()
             .map(|example| example.text.clone())
             .collect();
-        Ok(Self {
-            encodings: tokenizer.encode_batch(&texts, max_tokens)?,
-            ids: examples.iter().map(|example| example.id).collect(),
-            labels: examples.iter().map(|example| example.label).collect(),
-        })
+        Ok(Self::from_parts(
+            tokenizer.encode_batch(&texts, max_tokens)?,
+            examples.iter().map(|example| example.id).collect(),
+            examples.iter().map(|example| example.label).collect(),
+        ))
     }
 
     /// From sentences that are token ids already.
     pub fn from_parts(encodings: Vec<Encoding>, ids: Vec<u64>, labels: Vec<Option<Label>>) -> Self {
         Self {
-            encodings,
-            ids,
-            labels,
+            rows: Rows::Memory {
+                encodings,
+                ids,
+                labels,
+            },
         }
     }
 
     /// Number of examples.
     pub fn len(&self) -> usize {
-        self.encodings.len()
+        match &self.rows {
+            Rows::Memory { encodings, .. } => encodings.len(),
+            Rows::Stored(set) => set.len(),
+        }
     }
 
     /// Whether there are no examples.
     pub fn is_empty(&self) -> bool {
-        self.encodings.is_empty()
+        self.len() == 0
     }
 
     /// Length of each sentence in tokens.
     pub fn lengths(&self) -> Vec<usize> {
-        self.encodings
-            .iter()
-            .map(|encoding| encoding.ids.len())
-            .collect()
+        (0..self.len()).map(|row| self.length(row)).collect()
     }
 
     /// Length of one sentence in tokens.
     pub fn length(&self, row: usize) -> usize {
-        self.encodings[row].ids.len()
+        match &self.rows {
+            Rows::Memory { encodings, .. } => encodings[row].ids.len(),
+            Rows::Stored(set) => set.length(row),
+        }
     }
 
-    /// Ids of the examples.
-    pub fn ids(&self) -> &[u64] {
-        &self.ids
+    /// An example's id.
+    pub fn id(&self, row: usize) -> u64 {
+        match &self.rows {
+            Rows::Memory { ids, .. } => ids[row],
+            Rows::Stored(set) => set.id(row),
+        }
     }
 
-    /// Gold labels.
-    pub fn labels(&self) -> &[Option<Label>] {
-        &self.labels
+    /// An example's gold label.
+    pub fn label(&self, row: usize) -> Option<Label> {
+        match &self.rows {
+            Rows::Memory { labels, .. } => labels[row],
+            Rows::Stored(set) => set.label(row),
+        }
+    }
+
+    /// Ids of all examples; of a set on disk they are read for it.
+    pub fn ids(&self) -> Cow<'_, [u64]> {
+        match &self.rows {
+            Rows::Memory { ids, .. } => ids.into(),
+            Rows::Stored(set) => (0..set.len()).map(|row| set.id(row)).collect(),
+        }
+    }
+
+    /// Gold labels of all examples; of a set on disk they are read for it.
+    pub fn labels(&self) -> Cow<'_, [Option<Label>]> {
+        match &self.rows {
+            Rows::Memory { labels, .. } => labels.into(),
+            Rows::Stored(set) => (0..set.len()).map(|row| set.label(row)).collect(),
+        }
     }
 
     /// Fails at the first example that `teacher`, the same examples as a teacher reads them, cuts into other tokens.
     pub fn check_same_tokens(&self, teacher: &Self) -> Result<(), TrainError> {
-        let pairs = self.encodings.iter().zip(&teacher.encodings);
-        let Some(row) = pairs.clone().position(|(own, other)| own.ids != other.ids) else {
+        let ids = |set: &Self, row| set.batch(&[row]).ids;
+        let rows = 0..self.len().min(teacher.len());
+        let Some(row) = rows
+            .into_iter()
+            .find(|&row| ids(self, row) != ids(teacher, row))
+        else {
             return Ok(());
         };
-        let (own, other) = (&self.encodings[row].ids, &teacher.encodings[row].ids);
-        let place = own.iter().zip(other).position(|(a, b)| a != b);
+        let (own, other) = (ids(self, row), ids(teacher, row));
+        let place = own.iter().zip(&*other).position(|(a, b)| a != b);
         Err(TrainError::OtherTokens {
-            id: self.ids[row],
+            id: self.id(row),
             student: own.len(),
             teacher: other.len(),
             place: place.unwrap_or(own.len().min(other.len())) + 1,
@@ -92,10 +142,16 @@ impl EncodedSet {
 
     /// The examples at `rows`, packed.
     pub fn batch(&self, rows: &[usize]) -> Batch {
-        Batch::new(
-            rows.iter()
-                .map(|&row| (self.ids[row], &self.encodings[row])),
-        )
+        match &self.rows {
+            Rows::Memory { encodings, ids, .. } => {
+                Batch::new(rows.iter().map(|&row| (ids[row], &encodings[row])))
+            }
+            Rows::Stored(set) => {
+                let read = |&row: &usize| (set.id(row), set.encoding(row));
+                let read: Vec<(u64, Encoding)> = rows.iter().map(read).collect();
+                Batch::new(read.iter().map(|(id, encoding)| (*id, encoding)))
+            }
+        }
     }
 }
 

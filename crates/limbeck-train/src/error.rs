@@ -103,6 +103,18 @@ pub enum TrainError {
         /// This run's.
         expected: String,
     },
+    /// A stored training set belongs to something else.
+    #[error("{}: the stored training set has {what} {found}, this run has {expected}; delete the folder to make it anew", .path.display())]
+    SetMismatch {
+        /// The set's folder.
+        path: PathBuf,
+        /// Which part differs.
+        what: &'static str,
+        /// The set's.
+        found: String,
+        /// This run's.
+        expected: String,
+    },
     /// A file of a cache or a checkpoint is damaged.
     #[error("{}: `{file}`: {problem}; delete the folder and run the same command again: it is made anew", .folder.display())]
     Damaged {

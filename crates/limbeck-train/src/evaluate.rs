@@ -8,11 +8,12 @@ use limbeck_model::Needs;
 use limbeck_model::{SentenceClassifier, Target, batches_by_tokens};
 use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
 use limbeck_ops::{Pass, serially};
-use limbeck_text::{Label, Metric};
+use limbeck_text::{Label, LabelMap, Metric};
 use rayon::prelude::*;
 
 use crate::TrainError;
 use crate::data::EncodedSet;
+use crate::ensemble::log_softmax;
 
 /// Tokens per forward pass when nothing is learnt: large enough for the matrix products, small
 /// enough for the caches.
@@ -65,10 +66,11 @@ impl Predictions {
     }
 }
 
-fn highest(row: &[f32]) -> u32 {
+/// The place of the highest value, the first of equals.
+pub(crate) fn highest<T: PartialOrd>(row: &[T]) -> u32 {
     let mut best = 0;
-    for (index, &value) in row.iter().enumerate() {
-        if value > row[best] {
+    for (index, value) in row.iter().enumerate() {
+        if *value > row[best] {
             best = index;
         }
     }
@@ -119,6 +121,8 @@ pub fn predict(
 pub struct Evaluation {
     /// Its logits.
     pub predictions: Predictions,
+    /// What it predicted, in the set's labels.
+    pub predicted: Vec<Label>,
     /// Mean cross-entropy, or mean squared error in a regression.
     pub loss: f64,
     /// By metric.
@@ -132,29 +136,66 @@ pub fn evaluate(
     metrics: &[Metric],
     progress: impl FnMut(usize) + Send,
 ) -> Result<Evaluation, TrainError> {
-    let gold: Result<Vec<Label>, TrainError> = set
-        .labels()
-        .iter()
-        .zip(set.ids())
-        .map(|(label, &id)| {
-            label.ok_or(TrainError::Unlabelled {
-                id,
-                objective: "evaluation",
-            })
-        })
-        .collect();
-    let gold = gold?;
+    let gold = gold(set)?;
     let predictions = predict(model, set, progress)?;
-    let predicted = predictions.labels(model.target());
+    score_predictions(predictions, model.target(), &gold, metrics, None)
+}
+
+/// The labels of a set, all of which has to have one.
+fn gold(set: &EncodedSet) -> Result<Vec<Label>, TrainError> {
+    let labels = set.labels();
+    let rows = labels.iter().enumerate();
+    rows.map(|(row, label)| {
+        label.ok_or_else(|| TrainError::Unlabelled {
+            id: set.id(row),
+            objective: "evaluation",
+        })
+    })
+    .collect()
+}
+
+/// Scores predictions of a model with `target`. With a label map the gold labels are the map's names: a prediction is
+/// the likeliest of the model's labels, then mapped, and the loss that of the mapped label's summed probability.
+pub fn score_predictions(
+    predictions: Predictions,
+    target: &Target,
+    gold: &[Label],
+    metrics: &[Metric],
+    map: Option<&LabelMap>,
+) -> Result<Evaluation, TrainError> {
+    let mut predicted = predictions.labels(target);
+    let loss = match map {
+        None => mean_loss(&predictions, gold, target)?,
+        Some(map) => {
+            for label in &mut predicted {
+                *label = label.class().map_or(*label, |c| Label::Class(map.class(c)));
+            }
+            mapped_loss(&predictions, gold, map)
+        }
+    };
     let scores = metrics
         .iter()
-        .map(|&metric| Ok((metric, metric.score(&predicted, &gold)?)));
+        .map(|&metric| Ok((metric, metric.score(&predicted, gold)?)));
     let metrics = scores.collect::<Result<_, TrainError>>()?;
     Ok(Evaluation {
-        loss: mean_loss(&predictions, &gold, model.target())?,
         predictions,
+        predicted,
+        loss,
         metrics,
     })
+}
+
+/// Mean of `−log` of the summed probability of all labels that stand for the gold one.
+fn mapped_loss(predictions: &Predictions, gold: &[Label], map: &LabelMap) -> f64 {
+    let one = |(row, gold): (usize, &Label)| {
+        let logs = log_softmax(predictions.row(row));
+        let probabilities = (0..)
+            .zip(logs)
+            .map(|(class, log)| (map.class(class), log.exp()));
+        let right = probabilities.filter(|(class, _)| Some(*class) == gold.class());
+        -right.map(|(_, probability)| probability).sum::<f64>().ln()
+    };
+    gold.iter().enumerate().map(one).sum::<f64>() / gold.len().max(1) as f64
 }
 
 fn mean_loss(

@@ -9,6 +9,7 @@ mod config;
 mod corpus;
 mod data;
 mod embedder;
+mod ensemble;
 mod error;
 mod evaluate;
 mod filler;
@@ -21,6 +22,9 @@ mod recipe;
 pub mod resume;
 mod schedule;
 mod step;
+mod store;
+mod stored_set;
+mod survey;
 mod teacher;
 mod train;
 mod word_gradients;
@@ -30,8 +34,11 @@ pub use config::{OptimizerKind, TrainConfig};
 pub use corpus::{Sentence, TextRows, TextSource, hold_out};
 pub use data::{EncodedSet, epoch_order};
 pub use embedder::TextEmbedder;
+pub use ensemble::{Average, EnsembleTeacher, divergence};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
+pub use evaluate::{
+    Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict, score_predictions,
+};
 pub use filler::MaskedLmFiller;
 pub use group::{Group, Pace, Updates};
 pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
@@ -42,8 +49,9 @@ pub use objective::{
     StateRelationConfig, StateRelations, annealing_factor,
 };
 pub use objective::{
-    Given, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
-    ObjectiveConfig, Pair, SoftReduction, SoftTargets, SoftTargetsConfig, Terms, WeightedSum,
+    Given, HardLabels, HardLabelsConfig, HardTeacherLabels, HardTeacherLabelsConfig, LogitMse,
+    LogitMseConfig, MseReduction, Objective, ObjectiveConfig, Pair, SoftReduction, SoftTargets,
+    SoftTargetsConfig, Terms, WeightedSum,
 };
 pub use predictor::Predictor;
 pub use pretrain::{
@@ -57,6 +65,8 @@ pub use step::{
     Plain, Smart, SmartConfig, Span, StartConfig, Step, StepConfig, UnitConfig,
     symmetric_divergence,
 };
+pub use stored_set::{SetHeader, StoredSet};
+pub use survey::Survey;
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{
     EvaluationEvent, Folders, Observer, Run, StepEvent, StepKeys, StepLoss, Summary, train,

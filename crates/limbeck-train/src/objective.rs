@@ -5,6 +5,7 @@ mod attention_maps;
 mod attention_scores;
 mod feature_maps;
 mod hard_labels;
+mod hard_teacher_labels;
 mod hidden_states;
 mod layers;
 mod logit_mse;
@@ -25,6 +26,7 @@ pub use attention_maps::{AttentionMapsConfig, MatchedAttention};
 pub use attention_scores::{AttentionScores, AttentionScoresConfig};
 pub use feature_maps::{FeatureMaps, FeatureMapsConfig};
 pub use hard_labels::HardLabels;
+pub use hard_teacher_labels::HardTeacherLabels;
 pub use hidden_states::{HiddenStatesConfig, MatchedStates};
 pub use layers::{LayerMap, PatientLayers};
 pub use logit_mse::LogitMse;
@@ -137,6 +139,8 @@ pub enum ObjectiveConfig {
     Mmd(StateRelationConfig),
     /// The flow between neighbouring matched layers (FSP).
     Fsp(StateRelationConfig),
+    /// The label that the teacher finds likeliest.
+    HardTeacherLabels(HardTeacherLabelsConfig),
 }
 
 /// What a mean over a batch's tokens or their pairs is over.
@@ -267,7 +271,26 @@ impl From<MseReduction> for SquaredReduction {
     }
 }
 
+/// Settings of `hard-teacher-labels`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct HardTeacherLabelsConfig {
+    /// Weight in the sum, at least 0.
+    pub weight: f64,
+}
+
+impl Default for HardTeacherLabelsConfig {
+    fn default() -> Self {
+        Self { weight: 1.0 }
+    }
+}
+
 impl ObjectiveConfig {
+    /// Whether it learns from gold labels, so that every training row has to have one.
+    pub fn needs_labels(&self) -> bool {
+        matches!(self, Self::HardLabels(config) if config.weight > 0.0)
+    }
+
     /// Weight in the sum.
     pub fn weight(&self) -> f64 {
         match self {
@@ -281,6 +304,7 @@ impl ObjectiveConfig {
             Self::FeatureMaps(config) => config.weight,
             Self::AttentionMaps(config) => config.weight,
             Self::CosineStates(config) | Self::Mmd(config) | Self::Fsp(config) => config.weight,
+            Self::HardTeacherLabels(config) => config.weight,
         }
     }
 
@@ -318,6 +342,14 @@ impl ObjectiveConfig {
                 Box::new(StateRelations::new(Relation::TokenProducts, config, pair)?)
             }
             Self::Fsp(config) => Box::new(StateRelations::new(Relation::Flow, config, pair)?),
+            Self::HardTeacherLabels(_) if regression => {
+                return Err(TrainError::Setting {
+                    setting: "hard-teacher-labels",
+                    found: "a regression".into(),
+                    expected: "labels; for numbers use `logit-mse`".into(),
+                });
+            }
+            Self::HardTeacherLabels(_) => Box::new(HardTeacherLabels),
         })
     }
 }

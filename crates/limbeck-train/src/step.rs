@@ -103,8 +103,8 @@ impl<'a> Lesson<'a> {
             batch: run.train.batch(rows),
             share: rows.len() as f64 / in_all as f64,
             keys,
-            labels: rows.iter().map(|&row| run.train.labels()[row]).collect(),
-            ids: rows.iter().map(|&row| run.train.ids()[row]).collect(),
+            labels: rows.iter().map(|&row| run.train.label(row)).collect(),
+            ids: rows.iter().map(|&row| run.train.id(row)).collect(),
         }
     }
 
@@ -205,6 +205,11 @@ pub enum StepConfig {
 }
 
 impl StepConfig {
+    /// Whether it learns from gold labels beside the objectives, so that every training row has to have one.
+    pub fn needs_labels(&self) -> bool {
+        matches!(self, Self::Ad2(config) if config.target == AdversarialTarget::Labels)
+    }
+
     /// The step for a pair of models.
     pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
         let regression = *pair.student.target() == Target::Regression;

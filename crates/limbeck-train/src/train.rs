@@ -423,7 +423,7 @@ impl Trainee for Student<'_> {
     }
 
     fn example_id(&self, row: usize) -> u64 {
-        self.run.train.ids()[row]
+        self.run.train.id(row)
     }
 
     fn accumulate(&self, rows: &[usize], keys: StepKeys) -> Result<StepLoss, TrainError> {

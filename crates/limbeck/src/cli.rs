@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Pretrain(PretrainCommand),
     /// Score a model on labelled sets.
     Evaluate(EvaluateArgs),
+    /// Find the smallest student that keeps enough of its teacher.
+    Search(SearchArgs),
     /// Label text, from a file or from standard input, as one JSON object per line.
     Predict(PredictArgs),
     /// Make more training rows from those there are.
@@ -56,7 +58,7 @@ pub(crate) enum Command {
 }
 
 /// What both kinds of training take.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct TrainArgs {
     /// The run file (see `limbeck init`).
     pub(crate) file: PathBuf,
@@ -134,6 +136,19 @@ pub(crate) struct StudyArgs {
     pub(crate) device: DeviceKind,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// A run file for `limbeck distill` with `[search] students = [..]`; each student is a run in a folder of its own.
+    #[command(flatten)]
+    pub(crate) distill: DistillArgs,
+    /// Share of the teacher's dev score that is enough [default: the run file's, or 0.9].
+    #[arg(long, value_name = "FRACTION")]
+    pub(crate) share: Option<f64>,
+    /// Try all students [default: stop at the first that keeps enough].
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
 /// Kinds of pretraining.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PretrainCommand {
@@ -160,6 +175,12 @@ pub(crate) struct EvaluateArgs {
     /// Another value for a key of the run file.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// What each of the model's labels is called in the sets, in TOML or JSON: `neutral = "non-entailment"`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_map: Option<PathBuf>,
+    /// Also measure how far the model is from this one: a teacher with the same labels.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) against: Option<String>,
     /// Scores as JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -48,6 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             commands::pretrain::masked_lm(&args, cli.quiet)
         }
         Command::Evaluate(args) => commands::evaluate::run(&args, cli.quiet),
+        Command::Search(args) => commands::search::run(&args, cli.quiet),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Augment(args) => commands::augment::run(&args, cli.quiet),
         Command::Attack(args) => commands::attack::run(&args, cli.quiet),

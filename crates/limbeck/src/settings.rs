@@ -1,12 +1,13 @@
 //! Run files: TOML read into typed settings, with every default visible.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use limbeck_model::StudentConfig;
 use limbeck_report::Role;
 use limbeck_text::{DataSpec, Metric};
-use limbeck_train::{HandsOn, ObjectiveConfig, StepConfig, TrainConfig};
+use limbeck_train::{Average, HandsOn, ObjectiveConfig, StepConfig, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +64,24 @@ pub(crate) struct RunFile {
     pub(crate) phase: Vec<PhaseSettings>,
     /// What it is learnt from and judged on.
     pub(crate) data: DataSettings,
+    /// Students to choose from; only for `limbeck search`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) search: Option<SearchSettings>,
+}
+
+/// `[search]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct SearchSettings {
+    /// The students to try, in any order: they are tried from the smallest.
+    pub(crate) students: Vec<StudentConfig>,
+    /// Share of the teacher's dev score that is enough, above 0.
+    #[serde(default = "default_share")]
+    pub(crate) share: f64,
+}
+
+fn default_share() -> f64 {
+    0.9
 }
 
 /// `[model]`.
@@ -79,6 +98,12 @@ pub(crate) struct ModelSettings {
 pub(crate) struct TeacherSettings {
     /// A finished run, a folder, or a hub id.
     pub(crate) from: String,
+    /// Further teachers, whose answers are averaged with its.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ensemble: Vec<String>,
+    /// What is averaged: `probabilities` or `logits`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) average: Average,
     /// Whether its outputs are computed once and stored, beside the run's folder.
     #[serde(default = "yes")]
     pub(crate) store: bool,
@@ -89,6 +114,10 @@ pub(crate) struct TeacherSettings {
 
 fn yes() -> bool {
     true
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn default_max_tokens() -> usize {
@@ -118,6 +147,13 @@ pub(crate) struct ResolvedPhase {
     pub(crate) train: TrainConfig,
 }
 
+impl ResolvedPhase {
+    /// Whether every training row has to have a gold label.
+    pub(crate) fn needs_labels(&self) -> bool {
+        self.step.needs_labels() || self.objective.iter().any(ObjectiveConfig::needs_labels)
+    }
+}
+
 /// `[data]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -134,6 +170,12 @@ pub(crate) struct DataSettings {
     /// The set to learn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) train: Option<DataSpec>,
+    /// Sets without labels that are learnt from too, after `train`; labels in them are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) transfer: Vec<DataSpec>,
+    /// Whether the training set stays on disk, so that memory holds a batch only; `None`: from 256 MiB on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<bool>,
     /// The set to choose the best model by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dev: Option<DataSpec>,
@@ -184,6 +226,9 @@ pub(crate) struct ExtraSet {
     pub(crate) name: String,
     /// The set.
     pub(crate) set: DataSpec,
+    /// What each of the model's labels is called in the set, where its labels are others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) label_map: BTreeMap<String, String>,
 }
 
 impl RunFile {

@@ -83,7 +83,10 @@ impl Comparison {
         let scores = sets
             .iter()
             .map(|(split, metric)| Column::numbers(format!("{metric} on {split}")));
-        let last = ["teacher kept", "sentences/s"].map(Column::numbers);
+        let divergence = self.shows_divergence().then_some("divergence");
+        let last = (divergence.into_iter())
+            .chain(["teacher kept", "sentences/s"])
+            .map(Column::numbers);
         let columns = words
             .into_iter()
             .chain(sizes)
@@ -139,6 +142,9 @@ impl Comparison {
             sets.iter()
                 .map(|(split, metric)| model.score_cell(split, metric)),
         );
+        if self.shows_divergence() {
+            row.push(model.divergence().map_or(Cell::Missing, Cell::Number));
+        }
         row.push(self.share_kept(model).map_or(Cell::Missing, Cell::Share));
         row.push(model.sentences_per_s().map_or(Cell::Missing, Cell::Rate));
         row
@@ -146,7 +152,8 @@ impl Comparison {
 
     /// The model's headline score divided by its teacher's; a share of nothing or of a negative score means nothing.
     fn share_kept(&self, model: &Model) -> Option<f64> {
-        if model.role() == Role::Teacher {
+        // Of several teachers none alone is the measure.
+        if model.role() == Role::Teacher || !model.first().metrics().ensemble.is_empty() {
             return None;
         }
         let headline = &model.first().metrics().headline;
@@ -176,6 +183,11 @@ impl Comparison {
         found.or_else(|| teachers.next().filter(|_| teachers.next().is_none()))
     }
 
+    /// Whether any model was compared with its teacher.
+    fn shows_divergence(&self) -> bool {
+        self.models.iter().any(|model| model.divergence().is_some())
+    }
+
     fn notes(&self, rows: &[Vec<Cell>]) -> Vec<String> {
         let any = |wanted: fn(&Cell) -> bool| rows.iter().flatten().any(wanted);
         let mut notes = vec!["Scores are times 100.".to_owned()];
@@ -199,6 +211,10 @@ impl Comparison {
                 "Teacher kept: share of the teacher's {} on {}.",
                 headline.metric, headline.split
             ));
+        }
+        if self.shows_divergence() {
+            let note = "Divergence: mean KL(teacher || student) on dev, in nats; of several seeds the median.";
+            notes.push(note.to_owned());
         }
         notes
     }
@@ -253,6 +269,14 @@ impl Model {
             [score] => Cell::Score(score),
             _ => self.seeds(split, metric).map_or(Cell::Missing, Cell::Seeds),
         }
+    }
+
+    /// From its teacher, on the dev set.
+    fn divergence(&self) -> Option<f64> {
+        let splits = self.runs.iter().flat_map(|run| &run.metrics().splits);
+        let on_dev = splits.filter(|split| split.split == "dev");
+        let values: Vec<f64> = on_dev.filter_map(|split| split.divergence).collect();
+        Some(Summary::of(&values)?.median)
     }
 
     fn sentences_per_s(&self) -> Option<f64> {

@@ -222,7 +222,11 @@ fn matrix(model: &Model) -> Option<ConfusionMatrix> {
     };
     Some(ConfusionMatrix {
         title,
-        labels: metrics.labels.clone(),
+        labels: if split.labels.is_empty() {
+            metrics.labels.clone()
+        } else {
+            split.labels.clone()
+        },
         counts: split.confusion.clone()?,
     })
 }
@@ -303,7 +307,10 @@ fn provenance(run: &FinishedRun) -> Result<Block> {
             .iter()
             .map(|resumption| ("continued", resumption.started.to_string())),
     );
-    facts.extend(metrics.teacher.clone().map(|teacher| ("teacher", teacher)));
+    facts.extend(metrics.teacher.iter().map(|teacher| {
+        let all = std::iter::once(teacher).chain(&metrics.ensemble);
+        ("teacher", all.cloned().collect::<Vec<_>>().join(" + "))
+    }));
     facts.extend(
         metrics
             .peak_memory_bytes

@@ -99,6 +99,7 @@ pub(crate) fn metrics(name: &str, role: Role, parameters: u64, accuracy: f64) ->
                 (0.6 * value * examples as f64) as u64,
             ],
         ]),
+        ..SplitMetrics::default()
     };
     let selected = |step| Selected {
         step,
@@ -110,6 +111,7 @@ pub(crate) fn metrics(name: &str, role: Role, parameters: u64, accuracy: f64) ->
         labels: ["negative", "positive"].map(str::to_owned).into(),
         role,
         teacher: None,
+        ensemble: Vec::new(),
         model: ModelSummary {
             name: name.to_owned(),
             kind: "bert".to_owned(),

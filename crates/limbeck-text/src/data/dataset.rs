@@ -104,19 +104,25 @@ pub fn read_examples(spec: &DataSpec, labels: &LabelSource) -> Result<Dataset, T
 /// Empty texts are kept, so that text `i` is row `i`; blank lines are rows only in format `lines`, which `auto` takes for a file that is
 /// not named as another.
 pub fn read_texts(spec: &DataSpec) -> Result<Vec<Text>, TextError> {
-    spec.check()?;
-    let source = format::open_texts(spec)?;
-    let path = source.path;
-    let mut texts = Vec::new();
-    for parsed in source.rows {
-        if let Parsed::Row(row) = parsed? {
-            texts.push(row.text);
-        }
-    }
+    let texts: Vec<Text> = stream_texts(spec)?.collect::<Result<_, _>>()?;
     if texts.is_empty() {
+        let path = spec.path.clone();
         return Err(TextError::EmptyData { path, skipped: 0 });
     }
     Ok(texts)
+}
+
+/// [`read_texts`] text by text, for files larger than memory.
+pub fn stream_texts(
+    spec: &DataSpec,
+) -> Result<impl Iterator<Item = Result<Text, TextError>> + Send + use<>, TextError> {
+    spec.check()?;
+    let rows = format::open_texts(spec)?.rows;
+    Ok(rows.filter_map(|parsed| match parsed {
+        Ok(Parsed::Row(row)) => Some(Ok(row.text)),
+        Ok(Parsed::Skipped(_)) => None,
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 /// A text per line, a tab between the two of a pair; for standard input. `name` stands for the path in errors.

@@ -15,6 +15,6 @@ mod tsv;
 
 pub use dataset::{
     Dataset, ExampleReader, LabelSource, SkipReason, SkippedRow, read_examples, read_texts,
-    text_lines,
+    stream_texts, text_lines,
 };
 pub use spec::{Column, Columns, DataSpec, Format, LabelRule};

@@ -295,8 +295,8 @@ fn models_learn_from_each_other_as_in_pytorch() {
         attention: from.attention,
     };
     let given = Given {
-        labels: set.labels(),
-        ids: set.ids(),
+        labels: &set.labels(),
+        ids: &set.ids(),
         starts: &batch.starts,
         epoch: 0,
         pass: &pass,

@@ -45,8 +45,15 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     let file = RunFile::read(&args.data, &args.overrides)?;
     let device = device(args.device)?;
     let opened = Opened::open(args, &file, quiet)?;
-    let (sets, _) = Sets::open_for_scoring(&file.data, &opened.target)?;
+    let (sets, _) = Sets::open_for_scoring(&file.data, &opened.target, None)?;
     let set = chosen(sets, args.split.as_deref())?;
+    if set.map.is_some() {
+        let problem = format!(
+            "`label-map` of `{}`: attacks need a set with the model's own labels; choose another with `--split`",
+            set.name
+        );
+        return Err(BadSettings::new(problem).into());
+    }
     let cases = cases(&set, &args.pair_columns)?;
     let (resources, files) = open_resources(args, &attacks, &device)?;
     let cost = Cost {

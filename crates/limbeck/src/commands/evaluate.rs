@@ -1,25 +1,32 @@
 //! `limbeck evaluate`: a model's scores on labelled sets.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+use std::path::Path;
 
 use limbeck_model::Target;
 use limbeck_report::{SplitMetrics, atomic_write};
-use limbeck_text::{ConfusionMatrix, Label, TextError, write_submission};
-use limbeck_train::{EncodedSet, Predictor, predict};
+use limbeck_text::{ConfusionMatrix, Label, LabelMap, TextError, write_submission};
+use limbeck_train::{EncodedSet, Predictor, divergence, predict};
 use serde_json::json;
 
 use crate::cli::EvaluateArgs;
 use crate::commands::inputs::{NamedSet, Sets};
-use crate::commands::scores::score;
+use crate::commands::scores::score_mapped;
 use crate::environment::{device, model_folder};
-use crate::settings::RunFile;
+use crate::settings::{BadSettings, RunFile};
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
     let file = RunFile::read(&args.data, &args.overrides)?;
     let folder = model_folder(&args.model, quiet)?;
     let predictor = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
-    let (sets, metrics) = Sets::open_for_scoring(&file.data, predictor.model.target())?;
+    let target = predictor.model.target();
+    let map = args.label_map.as_deref().map(read_label_map).transpose()?;
+    let (sets, metrics) = Sets::open_for_scoring(&file.data, target, map.as_ref())?;
+    let teacher = args.against.as_deref();
+    let teacher = teacher.map(|name| open_against(name, args, target, quiet));
+    let teacher = teacher.transpose()?;
     if let Some(out) = &args.out {
         fs_err::create_dir_all(out)?;
     }
@@ -28,6 +35,7 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
         name,
         spec,
         examples,
+        map,
     } in &sets
     {
         let set = EncodedSet::new(examples, &predictor.tokenizer, predictor.max_tokens)?;
@@ -43,22 +51,72 @@ pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
                 .into());
             };
             let predictions = predict(&predictor.model, &set, |_| {})?;
-            let path = write_submission(out, task, &predictions.labels(predictor.model.target()))?;
+            let path = write_submission(out, task, &predictions.labels(target))?;
             tracing::info!("{name}: unlabelled; leaderboard file {}", path.display());
             continue;
         }
-        let (evaluation, scores) = score(name, &predictor.model, &set, &metrics, quiet)?;
+        let map = map.as_ref();
+        let (evaluation, mut scores) =
+            score_mapped(name, &predictor.model, &set, &metrics, map, quiet)?;
+        if let Some(teacher) = &teacher {
+            let set = EncodedSet::new(examples, &teacher.tokenizer, teacher.max_tokens)?;
+            let answers = predict(&teacher.model, &set, |_| {})?;
+            scores.divergence = Some(divergence(&answers, &evaluation.predictions));
+        }
         if let Some(out) = &args.out {
-            let text = predictions_tsv(
-                predictor.model.target(),
-                &set,
-                &evaluation.predictions.labels(predictor.model.target()),
-            );
+            let text = predictions_tsv(&mapped_target(target, map), &set, &evaluation.predicted);
             atomic_write(out.join(format!("{name}.tsv")), text.as_bytes())?;
         }
         all.push(scores);
     }
-    print(&all, predictor.model.target(), args.json)
+    print(&all, target, args.json)
+}
+
+/// What the labels of a set are.
+fn mapped_target(target: &Target, map: Option<&LabelMap>) -> Target {
+    map.map_or_else(
+        || target.clone(),
+        |map| Target::Labels(map.names().to_vec()),
+    )
+}
+
+/// A label map from a file: TOML, or JSON by its name.
+fn read_label_map(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = fs_err::read_to_string(path)?;
+    let bad = |problem: &dyn Display| {
+        let expected = "expected a name for each of the model's labels, such as `neutral = \"non-entailment\"`";
+        BadSettings::new(format!("{}: {problem}; {expected}", path.display()))
+    };
+    let is_json = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("json"));
+    Ok(if is_json {
+        serde_json::from_str(&text).map_err(|e| bad(&e))?
+    } else {
+        toml::from_str(&text).map_err(|e| bad(&e.message()))?
+    })
+}
+
+/// The model that another is compared with: it has to predict the same labels.
+fn open_against(
+    name: &str,
+    args: &EvaluateArgs,
+    target: &Target,
+    quiet: bool,
+) -> anyhow::Result<Predictor> {
+    let folder = model_folder(name, quiet)?;
+    let teacher = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
+    let found = teacher.model.target();
+    if found != target {
+        return Err(BadSettings::new(format!(
+            "`--against`: predicts {found}, the model {target}; give a model with the same labels in the same order"
+        ))
+        .into());
+    }
+    if *target == Target::Regression {
+        return Err(BadSettings::new("`--against`: found a regression, expected labels: a divergence is between probabilities").into());
+    }
+    Ok(teacher)
 }
 
 fn predictions_tsv(target: &Target, set: &EncodedSet, predicted: &[Label]) -> String {
@@ -68,8 +126,9 @@ fn predictions_tsv(target: &Target, set: &EncodedSet, predicted: &[Label]) -> St
         (Label::Score(score), _) => score.to_string(),
     };
     let mut text = "id\tgold\tpredicted\n".to_owned();
-    for ((id, gold), &predicted) in set.ids().iter().zip(set.labels()).zip(predicted) {
-        let gold = gold.map(name).unwrap_or_default();
+    for (row, &predicted) in predicted.iter().enumerate() {
+        let id = set.id(row);
+        let gold = set.label(row).map(name).unwrap_or_default();
         let _ = writeln!(text, "{id}\t{gold}\t{}", name(predicted));
     }
     text
@@ -97,7 +156,15 @@ fn print(sets: &[SplitMetrics], target: &Target, as_json: bool) -> anyhow::Resul
                 .map_or_else(String::new, |i| format!("  [{:.4}, {:.4}]", i.low, i.high));
             println!("  {metric:<12} {:.4}{interval}", score.value);
         }
+        if let Some(divergence) = set.divergence {
+            println!("  {:<12} {divergence:.4}", "divergence");
+        }
         if let (Some(counts), Target::Labels(labels)) = (&set.confusion, target) {
+            let labels = if set.labels.is_empty() {
+                labels
+            } else {
+                &set.labels
+            };
             print_classes(
                 &ConfusionMatrix {
                     counts: counts.clone(),

@@ -6,10 +6,12 @@ use std::path::Path;
 use limbeck_model::Target;
 use limbeck_report::{Input, hash_input};
 use limbeck_text::{
-    DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split,
+    DataSpec, Dataset, Example, ExampleReader, LabelMap, LabelSource, Metric, TaskKind,
+    read_examples, split,
 };
 use rand::seq::index;
 
+use crate::commands::training_set::{Labels, TrainingFiles, TrainingSet, transfer_rows};
 use crate::settings::{BadSettings, DataSettings, SampleSettings};
 
 /// A set to score a model on.
@@ -17,6 +19,8 @@ pub(crate) struct NamedSet {
     pub(crate) name: String,
     pub(crate) spec: DataSpec,
     pub(crate) examples: Vec<Example>,
+    /// From the model's labels to the set's, where these are others.
+    pub(crate) map: Option<LabelMap>,
 }
 
 impl NamedSet {
@@ -25,13 +29,41 @@ impl NamedSet {
             name: name.to_owned(),
             spec: spec.clone(),
             examples,
+            map: None,
         }
+    }
+
+    /// A set whose labels are those of a model of this kind, or what `map` calls them.
+    fn read(
+        name: &str,
+        spec: &DataSpec,
+        kind: &TaskKind,
+        map: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
+        if map.is_empty() {
+            let examples = read(spec, &LabelSource::from(kind))?.examples;
+            return Ok(Self::new(name, spec, examples));
+        }
+        let TaskKind::Classification { labels } = kind else {
+            let problem = format!(
+                "`label-map` of `{name}`: found one for a regression, expected none; remove it"
+            );
+            return Err(BadSettings::new(problem).into());
+        };
+        let map = LabelMap::new(labels, map)
+            .map_err(|e| BadSettings::new(format!("the set `{name}`: {e}")))?;
+        let names = LabelSource::Names(map.names().to_vec());
+        let examples = read(spec, &names)?.examples;
+        Ok(Self {
+            map: Some(map),
+            ..Self::new(name, spec, examples)
+        })
     }
 }
 
-/// Everything a run reads, in memory.
+/// Everything a run reads; in memory, but for a training set that is large.
 pub(crate) struct Sets {
-    pub(crate) train: Vec<Example>,
+    pub(crate) train: TrainingSet,
     pub(crate) dev: Vec<Example>,
     /// Held-out sets to score in the end, in order: `test` first, then the extra ones.
     pub(crate) held_out: Vec<NamedSet>,
@@ -46,15 +78,29 @@ impl Sets {
     }
 
     /// Reads all sets. `known` are a teacher's labels, which the sets must then have.
-    pub(crate) fn open(data: &DataSettings, known: Option<&Target>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        data: &DataSettings,
+        known: Option<&Target>,
+        need: Labels,
+    ) -> anyhow::Result<Self> {
         let Some(train) = &data.train else {
             return Err(BadSettings::new(
                 "`data.train`: found nothing, expected a set to learn from",
             )
             .into());
         };
-        let train = read(train, &label_source(data, known))?;
-        train.require_trainable()?;
+        if need == Labels::Needed && !data.transfer.is_empty() {
+            return Err(BadSettings::new("`data.transfer`: found sets without labels beside `hard-labels`, which needs one for every row; learn from the teacher alone, such as by `soft-targets`").into());
+        }
+        let source = label_source(data, known);
+        if TrainingSet::is_large(data)? {
+            return Self::open_files(data, train, source, need);
+        }
+        let train = read(train, &source)?;
+        if need == Labels::Needed {
+            train.require_trainable()?;
+        }
+        let first_id = train.examples.len() as u64;
         let kind = train.kind.clone();
         let names = LabelSource::from(&kind);
         let mut test_cut = None;
@@ -102,19 +148,12 @@ impl Sets {
         if let (Some(examples), Some(spec)) = (test_cut, &data.train) {
             held_out.push(NamedSet::new("test", spec, examples));
         }
-        if let Some(spec) = &data.test {
-            held_out.push(NamedSet::new("test", spec, read(spec, &names)?.examples));
-        }
-        for extra in &data.extra {
-            held_out.push(NamedSet::new(
-                &extra.name,
-                &extra.set,
-                read(&extra.set, &names)?.examples,
-            ));
-        }
+        held_out.extend(held_out_sets(data, &kind)?);
         let metrics = metrics(data, &kind)?;
+        let mut train = sample(train, data.train_sample)?;
+        train.extend(transfer_rows(&data.transfer, first_id)?);
         Ok(Self {
-            train: sample(train, data.train_sample)?,
+            train: TrainingSet::Memory(train),
             dev,
             held_out,
             kind,
@@ -122,32 +161,64 @@ impl Sets {
         })
     }
 
+    /// The same where the training set stays in its files.
+    fn open_files(
+        data: &DataSettings,
+        train: &DataSpec,
+        source: LabelSource,
+        need: Labels,
+    ) -> anyhow::Result<Self> {
+        let Some(dev) = &data.dev else {
+            return Err(BadSettings::new(
+                "`data.dev`: found nothing, expected a set to choose the best model by",
+            )
+            .into());
+        };
+        let kind = ExampleReader::open(train, &source)?.kind().clone();
+        let labels = LabelSource::from(&kind);
+        let dev = read_labelled(dev, &labels)?;
+        let held_out = held_out_sets(data, &kind)?;
+        let files = TrainingFiles::new(train, labels, &data.transfer);
+        Ok(Self {
+            train: TrainingSet::survey(files, need)?,
+            dev,
+            held_out,
+            metrics: metrics(data, &kind)?,
+            kind,
+        })
+    }
+
     /// Sets to score a finished model on: dev (given or cut), test and the extra ones.
     pub(crate) fn open_for_scoring(
         data: &DataSettings,
         target: &Target,
+        label_map: Option<&BTreeMap<String, String>>,
     ) -> anyhow::Result<(Vec<NamedSet>, Vec<Metric>)> {
         check_stated_target(data, target)?;
-        if data.train.is_some() && data.dev.is_none() && data.split.is_some() {
-            let sets = Self::open(data, Some(target))?;
+        if label_map.is_none() && data.train.is_some() && data.dev.is_none() && data.split.is_some()
+        {
+            let sets = Self::open(data, Some(target), Labels::Free)?;
             let spec = data.train.clone().unwrap_or_default();
             let mut all = vec![NamedSet::new("dev", &spec, sets.dev)];
             all.extend(sets.held_out);
             return Ok((all, sets.metrics));
         }
-        let names = label_source(data, Some(target));
+        let kind = task_kind(target);
+        let own = BTreeMap::new();
         let mut all = Vec::new();
         for (name, spec) in [("dev", &data.dev), ("test", &data.test)] {
             if let Some(spec) = spec {
-                all.push(NamedSet::new(name, spec, read(spec, &names)?.examples));
+                let map = label_map.unwrap_or(&own);
+                all.push(NamedSet::read(name, spec, &kind, map)?);
             }
         }
         for extra in &data.extra {
-            all.push(NamedSet::new(
-                &extra.name,
-                &extra.set,
-                read(&extra.set, &names)?.examples,
-            ));
+            let map = if extra.label_map.is_empty() {
+                label_map.unwrap_or(&own)
+            } else {
+                &extra.label_map
+            };
+            all.push(NamedSet::read(&extra.name, &extra.set, &kind, map)?);
         }
         if all.is_empty() {
             return Err(BadSettings::new(
@@ -177,6 +248,17 @@ fn sample(rows: Vec<Example>, settings: Option<SampleSettings>) -> anyhow::Resul
     }
     let chosen = rows.into_iter().zip(chosen).filter(|(_, chosen)| *chosen);
     Ok(chosen.map(|(row, _)| row).collect())
+}
+
+/// The test set, and the extra ones.
+fn held_out_sets(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<NamedSet>> {
+    let own = BTreeMap::new();
+    let test = data.test.iter().map(|spec| ("test", spec, &own));
+    let extra = data.extra.iter();
+    let extra = extra.map(|extra| (extra.name.as_str(), &extra.set, &extra.label_map));
+    test.chain(extra)
+        .map(|(name, spec, map)| NamedSet::read(name, spec, kind, map))
+        .collect()
 }
 
 fn target(kind: &TaskKind) -> Target {
@@ -305,6 +387,9 @@ pub(crate) fn hash_inputs(
         .filter_map(|(name, spec)| Some((name, spec.as_ref()?)))
     {
         inputs.insert(name.to_owned(), hash_input(&spec.path)?);
+    }
+    for (number, spec) in (1..).zip(&data.transfer) {
+        inputs.insert(format!("transfer-{number}"), hash_input(&spec.path)?);
     }
     for extra in &data.extra {
         inputs.insert(extra.name.clone(), hash_input(&extra.set.path)?);

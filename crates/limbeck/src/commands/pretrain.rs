@@ -298,6 +298,7 @@ impl Job {
             labels: Vec::new(),
             role: Role::Teacher,
             teacher: None,
+            ensemble: Vec::new(),
             model: ModelSummary {
                 name: format!("{}, masked LM", config.kind_name()),
                 kind: config.model_type().into(),
@@ -314,7 +315,7 @@ impl Job {
                 examples: setup.dev.sentence_count() as u64,
                 metrics: scores.metrics().into_iter().map(score).collect(),
                 loss: Some(scores.loss),
-                confusion: None,
+                ..SplitMetrics::default()
             }],
             training: Some(training_summary(summary, setup.train.len(), setup.config)),
             sentences_per_s: None,

@@ -64,7 +64,7 @@ fn train(
     file.role.get_or_insert(role);
     let mut job = Job::new(file, args.out.join(&run.folder), device, quiet)?;
     // One store for all methods and students of a task.
-    job.teacher_outputs = args.out.join(slug(&run.task)).join("teacher-outputs");
+    job.shared = args.out.join(slug(&run.task));
     // A teacher no better than always giving the most frequent label is a result of a study, too.
     job.force_teacher = true;
     job.run()

@@ -3,20 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
 use candle_core::Device;
-use limbeck_model::{
-    HiddenStates, Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer,
-};
+use limbeck_model::{Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer};
 use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
     SplitMetrics, Summary as SeedSummary,
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Phase,
-    Predictions, Run, SoftTargetsConfig, Step, StoredTeacher, Summary, Teacher, TrainError,
-    WeightedSum, check_teacher, predict, train_phases,
+    Average, EncodedSet, Evaluation, Folders, HardLabelsConfig, ObjectiveConfig, Pair, Phase,
+    Predictions, Run, SoftTargetsConfig, Step, Summary, TrainError, WeightedSum, check_teacher,
+    divergence, predict, score_predictions, train_phases,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -25,15 +22,18 @@ use crate::commands::run::{
     already_finished, announce, announce_seeds, begin, folder_bytes, label, prepare, provenance,
     training_summary,
 };
-use crate::commands::scores::score;
+use crate::commands::scores::{score, score_mapped};
+use crate::commands::teachers::{Teachers, encode_training};
+use crate::commands::training_set::Labels;
 use crate::environment::{device, model_folder, peak_memory_bytes};
 use crate::interrupt;
-use crate::progress::{RunObserver, example_bar};
+use crate::progress::RunObserver;
 use crate::settings::{BadSettings, ModelSettings, ResolvedPhase, RunFile, TeacherSettings};
 
 /// Runs `limbeck finetune`.
 pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
     let mut file = RunFile::read(&args.train.file, &args.train.overrides)?;
+    refuse_search(&file)?;
     if let Some(model) = &args.model {
         file.model = Some(ModelSettings {
             from: model.clone(),
@@ -50,18 +50,37 @@ pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
     } else {
         Role::Teacher
     };
-    run_seeds(&args.train, file, role, false, quiet)
+    run_seeds(&args.train, file, role, false, quiet)?;
+    Ok(())
 }
 
 /// Runs `limbeck distill`.
 pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
     let mut file = RunFile::read(&args.train.file, &args.train.overrides)?;
+    refuse_search(&file)?;
+    complete_distillation(&mut file, args)?;
+    run_seeds(&args.train, file, Role::Student, args.force_teacher, quiet)?;
+    Ok(())
+}
+
+fn refuse_search(file: &RunFile) -> anyhow::Result<()> {
+    if file.search.is_some() {
+        let problem = "`search`: is for `limbeck search`; run that, or remove the table";
+        return Err(BadSettings::new(problem).into());
+    }
+    Ok(())
+}
+
+/// Puts a distillation's arguments and defaults into its settings.
+pub(crate) fn complete_distillation(file: &mut RunFile, args: &DistillArgs) -> anyhow::Result<()> {
     if let Some(from) = &args.teacher {
         let from = from.clone();
         file.teacher = Some(match file.teacher.take() {
             Some(teacher) => TeacherSettings { from, ..teacher },
             None => TeacherSettings {
                 from,
+                ensemble: Vec::new(),
+                average: Average::default(),
                 store: true,
                 max_tokens: file.train.max_tokens,
             },
@@ -76,16 +95,17 @@ pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
     if file.student.is_none() && file.model.is_none() {
         return Err(BadSettings::new("`student`: found nothing, expected such as `[student] layers = { bottom = 3 }`, or `[model] from` for a student of its own").into());
     }
-    run_seeds(&args.train, file, Role::Student, args.force_teacher, quiet)
+    Ok(())
 }
 
-fn run_seeds(
+/// One run, or one for each seed.
+pub(crate) fn run_seeds(
     args: &TrainArgs,
     mut file: RunFile,
     role: Role,
     force_teacher: bool,
     quiet: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<FinishedRun>> {
     file.role.get_or_insert(role);
     let train = |file: RunFile, out: PathBuf| {
         let mut job = Job::new(file, out, device(args.device)?, quiet)?;
@@ -96,10 +116,9 @@ fn run_seeds(
     };
     if args.seeds.is_empty() {
         file.seed = args.seed.unwrap_or(file.seed);
-        train(file, args.out.clone())?;
-        return Ok(());
+        return Ok(vec![train(file, args.out.clone())?]);
     }
-    let mut scores = Vec::new();
+    let (mut all, mut scores) = (Vec::new(), Vec::new());
     for &seed in &args.seeds {
         let file = RunFile {
             seed,
@@ -107,9 +126,10 @@ fn run_seeds(
         };
         let finished = train(file, args.out.join(format!("seed-{seed}")))?;
         scores.extend(finished.metrics().headline_score().map(|score| score.value));
+        all.push(finished);
     }
     announce_seeds(&scores);
-    Ok(())
+    Ok(all)
 }
 
 /// One run: settings, folder and device.
@@ -119,8 +139,8 @@ pub(crate) struct Job {
     device: Device,
     /// Whether to learn also from a teacher that knows nothing.
     pub(crate) force_teacher: bool,
-    /// Where stored teacher outputs lie, a folder for each teacher and data; by default beside the run.
-    pub(crate) teacher_outputs: PathBuf,
+    /// The folder of what runs share: stored teacher outputs and training sets; by default the run's parent.
+    pub(crate) shared: PathBuf,
     quiet: bool,
 }
 
@@ -153,7 +173,21 @@ impl Lessons {
 struct Models {
     student: SentenceClassifier,
     tokenizer: TextTokenizer,
-    teacher: Option<(SentenceClassifier, TextTokenizer)>,
+    teachers: Teachers,
+}
+
+/// A student before training, and what its teacher scores.
+pub(crate) struct Outset {
+    pub(crate) name: String,
+    /// All, and those beside the embeddings.
+    pub(crate) parameters: (usize, usize),
+}
+
+/// What a search measures students by.
+pub(crate) struct Goal {
+    pub(crate) metric: &'static str,
+    /// The teacher's score on the dev set.
+    pub(crate) teacher: f64,
 }
 
 impl Job {
@@ -178,75 +212,65 @@ impl Job {
             };
         }
         file.phases()?;
-        let teacher_outputs = out
-            .parent()
-            .unwrap_or(Path::new("."))
-            .join("teacher-outputs");
+        let shared = out.parent().unwrap_or(Path::new(".")).to_owned();
         Ok(Self {
             file,
             out,
             device,
             force_teacher: false,
-            teacher_outputs,
+            shared,
             quiet,
         })
     }
 
     pub(crate) fn run(&self) -> anyhow::Result<FinishedRun> {
         let file = &self.file;
-        let teacher_folder = file
-            .teacher
-            .as_ref()
-            .map(|t| model_folder(&t.from, self.quiet))
-            .transpose()?;
+        let teachers = self.open_teachers()?;
         let model_path = file
             .model
             .as_ref()
             .map(|m| model_folder(&m.from, self.quiet))
             .transpose()?;
-        let teacher = teacher_folder
-            .as_deref()
-            .map(|folder| self.open_teacher(folder))
-            .transpose()?;
-        let sets = Sets::open(
-            &file.data,
-            teacher.as_ref().map(|(model, _)| model.target()),
-        )?;
-        let provenance = self.provenance(teacher_folder.as_deref(), model_path.as_deref())?;
+        let sets = self.open_sets(&teachers)?;
+        let provenance = self.provenance(&teachers, model_path.as_deref())?;
         if RunState::of(&self.out)? == RunState::Finished {
             return already_finished(&self.out, file, &provenance);
         }
-        let models = self.open_models(&sets, teacher, model_path.as_deref())?;
+        let models = self.open_models(&sets, teachers, model_path.as_deref())?;
         let settings = file.phases()?;
         let pair = Pair {
             student: &models.student,
-            teacher: models.teacher.as_ref().map(|(model, _)| model),
+            teacher: models.teachers.only(),
             seed: file.seed,
         };
         let lessons = settings
             .iter()
             .map(|phase| Ok(Lessons::build(phase, &pair)?));
         let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
-        let provides = pair.teacher.map(SentenceClassifier::provides);
+        let provides = models.teachers.provides();
         for lessons in &lessons {
             lessons.objective.check(provides)?;
         }
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
-        let encode =
-            |examples: &[Example]| EncodedSet::new(examples, &models.tokenizer, max_tokens);
-        let (train_set, dev_set) = (encode(&sets.train)?, encode(&sets.dev)?);
-        let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
-        if needs_teacher {
-            self.check_teacher(&models, &sets)?;
-        }
-
+        let dev_set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
         interrupt::listen();
+        let (shared, quiet) = (self.shared.as_path(), self.quiet);
+        let train_set = encode_training(&sets.train, &models.tokenizer, max_tokens, shared, quiet)?;
+        let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
+        let teacher_on_dev = self.teachers_on_dev(&models.teachers, &sets, needs_teacher)?;
+
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
         let teacher = if needs_teacher {
             let needs = lessons.iter().map(Lessons::needs);
             let needs = needs.fold(Needs::NOTHING, Needs::union);
-            self.teacher_signals(&models, &sets, &train_set, needs)?
+            let settings = file.teacher.as_ref();
+            settings
+                .map(|settings| {
+                    let place = models.teachers.place(settings, shared, quiet);
+                    place.signals(&sets.train, &train_set, needs)
+                })
+                .transpose()?
         } else {
             None
         };
@@ -268,39 +292,72 @@ impl Job {
             })
             .collect();
         let summary = self.train(&mut run, &phases, &models)?;
-        let metrics = self.judge(&run, &sets, &models, &summary, started)?;
-        let finished = run.finish(&metrics)?;
-        Ok(finished)
+        let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;
+        self.compare_with_teacher(&mut metrics, &sets, &models, teacher_on_dev)?;
+        Ok(run.finish(&metrics)?)
     }
 
-    fn open_teacher(&self, folder: &Path) -> anyhow::Result<(SentenceClassifier, TextTokenizer)> {
-        let model = SentenceClassifier::open(folder, None, 0, &self.device)
-            .context("opening the teacher")?;
-        Ok((model, TextTokenizer::open(folder)?))
+    fn open_teachers(&self) -> anyhow::Result<Teachers> {
+        match &self.file.teacher {
+            Some(settings) => Teachers::open(settings, &self.device, self.quiet),
+            None => Ok(Teachers::none()),
+        }
     }
 
-    fn provenance(
-        &self,
-        teacher: Option<&Path>,
-        model: Option<&Path>,
-    ) -> anyhow::Result<Provenance> {
-        let models: Vec<(&str, &Path)> = [("teacher", teacher), ("model", model)]
-            .into_iter()
-            .filter_map(|(n, p)| Some((n, p?)))
-            .collect();
+    fn open_sets(&self, teachers: &Teachers) -> anyhow::Result<Sets> {
+        let mut phases = self.file.phases()?.into_iter();
+        let need = if phases.any(|phase| phase.needs_labels()) {
+            Labels::Needed
+        } else {
+            Labels::Free
+        };
+        Sets::open(&self.file.data, teachers.target(), need)
+    }
+
+    fn provenance(&self, teachers: &Teachers, model: Option<&Path>) -> anyhow::Result<Provenance> {
+        let mut models = teachers.folders();
+        models.extend(model.map(|folder| ("model".to_owned(), folder)));
+        let models: Vec<(&str, &Path)> = models.iter().map(|(n, p)| (n.as_str(), *p)).collect();
         let inputs = hash_inputs(&self.file.data, &models)?;
         Ok(provenance(self.file.seed, &self.device, inputs))
+    }
+
+    /// The teacher's score on the dev set.
+    pub(crate) fn goal(&self) -> anyhow::Result<Goal> {
+        let teachers = self.open_teachers()?;
+        let sets = self.open_sets(&teachers)?;
+        let on_dev = self.teachers_on_dev(&teachers, &sets, true)?;
+        let metric = sets.metrics[0];
+        Ok(Goal {
+            metric: metric.name(),
+            teacher: on_dev.map_or(0.0, |evaluation| evaluation.metrics[&metric]),
+        })
+    }
+
+    /// The student untrained.
+    pub(crate) fn outset(&self) -> anyhow::Result<Outset> {
+        let teachers = self.open_teachers()?;
+        let sets = self.open_sets(&teachers)?;
+        let model = self.file.model.as_ref();
+        let model = model
+            .map(|m| model_folder(&m.from, self.quiet))
+            .transpose()?;
+        let models = self.open_models(&sets, teachers, model.as_deref())?;
+        Ok(Outset {
+            name: models.student.kind_name(),
+            parameters: models.student.parameter_count(),
+        })
     }
 
     fn open_models(
         &self,
         sets: &Sets,
-        teacher: Option<(SentenceClassifier, TextTokenizer)>,
+        teachers: Teachers,
         model: Option<&Path>,
     ) -> anyhow::Result<Models> {
         let target = sets.target();
-        if let Some((teacher, _)) = &teacher {
-            check_same_target(teacher.target(), &target)?;
+        if let Some(found) = teachers.target() {
+            check_same_target(found, &target)?;
         }
         let seed = self.file.seed;
         let base = match model {
@@ -312,8 +369,8 @@ impl Job {
         };
         let (student, tokenizer) = match (&self.file.student, base) {
             (Some(config), base) => {
-                let from = base.as_ref().or(teacher.as_ref());
-                let from = from.map(|(model, tokenizer)| (model, tokenizer));
+                let base = base.as_ref().map(|(model, tokenizer)| (model, tokenizer));
+                let from = base.or(teachers.first());
                 self.build_student(config, from, sets, &target)?
             }
             (None, Some(base)) => base,
@@ -330,7 +387,7 @@ impl Job {
         Ok(Models {
             student,
             tokenizer,
-            teacher,
+            teachers,
         })
     }
 
@@ -341,69 +398,62 @@ impl Job {
         sets: &Sets,
         target: &Target,
     ) -> anyhow::Result<(SentenceClassifier, TextTokenizer)> {
-        let mut texts = sets.train.iter().map(|example| &example.text);
-        Ok(config.build(from, &mut texts, target, self.file.seed, &self.device)?)
-    }
-
-    /// Scores the teacher on the dev set; refuses one that knows nothing, unless forced.
-    fn check_teacher(&self, models: &Models, sets: &Sets) -> anyhow::Result<()> {
-        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
-        else {
-            return Ok(());
-        };
-        let dev = EncodedSet::new(
-            &sets.dev,
-            tokenizer,
-            settings.max_tokens.min(model.max_tokens()),
-        )?;
-        let (evaluation, scores) = score("teacher on dev", model, &dev, &sets.metrics, self.quiet)?;
-        let main = sets.metrics[0].name();
-        tracing::info!("teacher: dev {main} {:.4}", scores.metrics[main].value);
-        match check_teacher(&evaluation, dev.labels(), model.target()) {
-            Err(problem) if self.force_teacher => tracing::warn!("{problem}; going on as forced"),
-            other => other?,
+        let mut problem = None;
+        let mut texts = sets.train.texts(&mut problem)?;
+        let built = config.build(from, &mut texts, target, self.file.seed, &self.device);
+        drop(texts);
+        match problem {
+            Some(problem) => Err(problem.into()),
+            None => Ok(built?),
         }
-        Ok(())
     }
 
-    /// The teacher's outputs on the training set: stored once, or asked for at every step.
-    fn teacher_signals(
+    /// Scores the teachers on the dev set; refuses those that know nothing, unless forced or only looked at.
+    fn teachers_on_dev(
         &self,
-        models: &Models,
+        teachers: &Teachers,
         sets: &Sets,
-        train_set: &EncodedSet,
-        needs: Needs,
-    ) -> anyhow::Result<Option<Box<dyn Teacher>>> {
-        let (Some((model, tokenizer)), Some(settings)) = (&models.teacher, &self.file.teacher)
-        else {
+        needed: bool,
+    ) -> anyhow::Result<Option<Evaluation>> {
+        let (Some(settings), Some(target)) = (&self.file.teacher, teachers.target()) else {
             return Ok(None);
         };
-        let max_tokens = settings.max_tokens.min(model.max_tokens());
-        let set = EncodedSet::new(&sets.train, tokenizer, max_tokens)?;
-        if needs.of_all_tokens() {
-            train_set.check_same_tokens(&set)?;
+        let predictions = teachers.predict(settings, &sets.dev, self.quiet)?;
+        let gold: Vec<Option<Label>> = sets.dev.iter().map(|example| example.label).collect();
+        let labels: Vec<Label> = gold.iter().copied().flatten().collect();
+        let evaluation = score_predictions(predictions, target, &labels, &sets.metrics, None)?;
+        let main = sets.metrics[0];
+        let score = evaluation.metrics[&main];
+        tracing::info!("teacher: dev {} {score:.4}", main.name());
+        if needed {
+            match check_teacher(&evaluation, &gold, target) {
+                Err(problem) if self.force_teacher => {
+                    tracing::warn!("{problem}; going on as forced");
+                }
+                other => other?,
+            }
         }
-        if !settings.store || needs.attention {
-            return Ok(Some(Box::new(LiveTeacher::new(model.clone(), set))));
+        Ok(Some(evaluation))
+    }
+
+    /// How far the student is from its teacher on the dev set.
+    fn compare_with_teacher(
+        &self,
+        metrics: &mut Metrics,
+        sets: &Sets,
+        models: &Models,
+        teacher: Option<Evaluation>,
+    ) -> anyhow::Result<()> {
+        let (Some(teacher), Target::Labels(_)) = (teacher, models.student.target()) else {
+            return Ok(());
+        };
+        let max_tokens = self.file.train.max_tokens.min(models.student.max_tokens());
+        let dev = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
+        let student = predict(&models.student, &dev, |_| {})?;
+        if let Some(split) = metrics.splits.iter_mut().find(|split| split.split == "dev") {
+            split.divergence = Some(divergence(&teacher.predictions, &student));
         }
-        let header = CacheHeader::new(
-            model,
-            &tokenizer.fingerprint()?,
-            &sets.train,
-            max_tokens,
-            needs,
-        )?;
-        let folder = self.teacher_outputs.join(&header.digest()[..16]);
-        let bar = example_bar("teacher's outputs", sets.train.len(), self.quiet);
-        let stored = StoredTeacher::open_or_make(&folder, header, model, &set, &mut |done| {
-            bar.set_position(done as u64);
-            !interrupt::asked()
-        });
-        bar.finish_and_clear();
-        if needs.hidden != HiddenStates::None {
-            tracing::info!("teacher outputs with hidden states in {}", folder.display());
-        }
-        Ok(Some(Box::new(stored?)))
+        Ok(())
     }
 
     fn train(
@@ -450,11 +500,14 @@ impl Job {
             name,
             spec,
             examples,
+            map,
         } in &sets.held_out
         {
             let set = EncodedSet::new(examples, &models.tokenizer, max_tokens)?;
             let predictions = if set.labels().iter().all(Option::is_some) {
-                let (evaluation, scores) = score(name, student, &set, &sets.metrics, self.quiet)?;
+                let map = map.as_ref();
+                let (evaluation, scores) =
+                    score_mapped(name, student, &set, &sets.metrics, map, self.quiet)?;
                 splits.push(scores);
                 evaluation.predictions
             } else {
@@ -469,7 +522,7 @@ impl Job {
                     write_submission(run.path(), task, &predictions.labels(student.target()))?;
                 tracing::info!("{name}: leaderboard file {}", path.display());
             }
-            if !written {
+            if !written && map.is_none() {
                 write_predictions(run, student.target(), examples, &predictions)?;
                 written = true;
             }
@@ -495,6 +548,11 @@ impl Job {
                 .teacher
                 .as_ref()
                 .map(|teacher| teacher.from.clone()),
+            ensemble: self
+                .file
+                .teacher
+                .as_ref()
+                .map_or_else(Vec::new, |teacher| teacher.ensemble.clone()),
             model: ModelSummary {
                 name: student.kind_name(),
                 kind: model_type(student),

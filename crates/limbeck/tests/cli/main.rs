@@ -13,4 +13,5 @@ mod resources;
 mod resume;
 mod runs;
 mod study;
+mod transfer;
 mod vectors;
