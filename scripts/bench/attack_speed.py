@@ -1,12 +1,13 @@
 """limbeck and TextAttack in turn on the same model and sentences, with what both found.
 
     python scripts/bench/attack_speed.py --textattack VENV/bin/python --model MODEL --sst2 DIR --wordnet DIR --tagger DIR \
-        --stop-words FILE --vectors STORE --encoder MINILM [--examples 200] [--padded-examples 10] [--rounds 3]
+        --stop-words FILE --vectors STORE --encoder MINILM [--examples 200] [--rival-examples 200] [--padded-examples 10] [--rounds 3]
 
-TextAttack runs in two settings: every query padded to 512 tokens, as its wrapper does and people run it, on `--padded-examples`
-(it takes seconds for each), and to 64 tokens, its best for these sentences, on all. Examples and rows per second are of the
-work alone: neither program's start is counted for attacks; for augmentation limbeck's whole process is, TextAttack's import is
-not. TextFooler has no randomness, so there both have to find the same texts with the same number of queries. Run it on a quiet
+TextAttack runs in two settings: every query padded to 512 tokens, as its wrapper does and people run it, on the first
+`--padded-examples` (it takes seconds for each), and to 64 tokens, its best for these sentences, on the first `--rival-examples`.
+Ratios are of queries per second, repeated ones counted, because sentences differ in the queries that they take: on equal examples
+with equal results that is the ratio of examples per second. Of the work alone: neither program's start is counted for attacks; for
+augmentation limbeck's whole process is, TextAttack's import is not. TextFooler has no randomness, so there both have to find the same texts with the same number of queries. Run it on a quiet
 machine; all programs use the same number of threads.
 """
 
@@ -31,8 +32,10 @@ def arguments():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--limbeck", default=str(ROOT / "target/release/limbeck"))
     parser.add_argument("--examples", type=int, default=200)
+    parser.add_argument("--rival-examples", type=int, help="of TextAttack's best setting; default: as many as limbeck's")
     parser.add_argument("--padded-examples", type=int, default=10)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rival-rows", type=int, help="rows that TextAttack augments; default: as many as limbeck")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--threshold", type=float, default=0.8175, help="of TextFooler's sentence similarity, for both")
@@ -79,6 +82,8 @@ class Bench:
             summary = metrics["summary"]
             return {
                 "per_second": metrics["examples-per-s"],
+                "speed": sum(row["queries"] for row in found) / metrics["wall-time-s"],
+                "examples": len(found),
                 "succeeded": summary["succeeded"],
                 "failed": summary["failed"],
                 "skipped": summary["skipped"],
@@ -93,7 +98,7 @@ class Bench:
         )
         seconds = time.perf_counter() - begun
         outputs = len(out.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()) - 1
-        return {"per_second": self.args.rows / seconds, "outputs": outputs}
+        return {"per_second": self.args.rows / seconds, "speed": self.args.rows / seconds, "outputs": outputs}
 
     def textattack(self, work, max_length, examples):
         data = self.rows if work in AUGMENTERS else self.sst2 / "dev.tsv"
@@ -103,7 +108,8 @@ class Bench:
             + ["--stop-words", self.args.stop_words, "--vectors", self.folder / "vectors", "--encoder", self.args.encoder]
             + ["--threshold", self.args.threshold, "--max-length", max_length, "--threads", self.args.threads]
         )
-        return json.loads(out.strip().splitlines()[-1])
+        record = json.loads(out.strip().splitlines()[-1])
+        return record | {"speed": record["queries"] / record["seconds"] if "queries" in record else record["per_second"]}
 
 
 def spread(values):
@@ -119,27 +125,36 @@ def agreement(ours, theirs):
 
 def main():
     args = arguments()
+    rival_examples = args.rival_examples or args.examples
+    rival_rows = args.rival_rows or args.rows
     bench = Bench(args)
-    print("| work | limbeck /s | TextAttack, 512 tokens /s | 64 tokens /s | ratio | ratio to 64 | limbeck, TextAttack |")
+    print("| work | limbeck /s | TextAttack, 512 tokens /s | ratio | 64 tokens /s | ratio | limbeck, TextAttack |")
     print("|---|---|---|---|---|---|---|")
     for work in args.work:
         mine, padded, short, note = [], [], [], ""
         for _ in range(args.rounds):
             ours = bench.limbeck(work)
-            mine.append(ours["per_second"])
+            mine.append(ours)
             if work in ATTACKS:
-                padded.append(bench.textattack(work, 512, args.padded_examples)["per_second"])
-                theirs = bench.textattack(work, 64, args.examples)
+                padded.append(bench.textattack(work, 512, args.padded_examples))
+                theirs = bench.textattack(work, 64, rival_examples)
                 kinds = ("succeeded", "failed", "skipped")
                 note = "; ".join("/".join(str(result[kind]) for kind in kinds) for result in (ours, theirs))
                 if work == "text-fooler":
                     note += "; " + agreement(ours["found"], theirs["found"])
             else:
-                theirs = bench.textattack(work, 512, args.rows)
-                note = f"{ours['outputs']} and {theirs['outputs']} rows"
-            short.append(theirs["per_second"])
-        ratio = lambda rival: spread([a / b for a, b in zip(mine, rival)]) if rival else ""
-        print(f"| {work} | {spread(mine)} | {spread(padded) if padded else ''} | {spread(short)} | {ratio(padded)} | {ratio(short)} | {note} |")
+                theirs = bench.textattack(work, 512, rival_rows)
+                note = f"{ours['outputs']} of {args.rows} rows, {theirs['outputs']} of {rival_rows}"
+            short.append(theirs)
+            print(f"  {work}: " + ", ".join(f"{result[-1]['speed']:.4g}" for result in (mine, padded, short) if result), file=sys.stderr)
+
+        def rate(results):
+            return spread([result["per_second"] for result in results]) if results else ""
+
+        def ratio(rivals):
+            return spread([a["speed"] / b["speed"] for a, b in zip(mine, rivals)]) if rivals else ""
+
+        print(f"| {work} | {rate(mine)} | {rate(padded)} | {ratio(padded)} | {rate(short)} | {ratio(short)} | {note} |")
         sys.stdout.flush()
 
 

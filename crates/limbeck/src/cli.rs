@@ -262,6 +262,9 @@ pub(crate) struct AugmentArgs {
     /// Another value for a key of the run file.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+    /// Rows in work at once where a model is asked; changes no result.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) in_flight: usize,
     /// Where `limbeck resources` keeps word lists, vectors and models.
     #[arg(long, default_value = ".limbeck", value_name = "DIR")]
     pub(crate) resources: PathBuf,

@@ -6,13 +6,11 @@ mod victim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use limbeck_attack::{
-    Attack, AttackError, Case, Cost, Event, Outcome, PooledEmbedder, PooledMaskedLm, RunConfig,
-    Victim, run as run_attack,
+    Attack, AttackError, Case, Cost, Event, Outcome, RunConfig, Victim, run as run_attack,
 };
 use limbeck_report::{
     AttackMetrics, AttackOutcome, AttackRun, AttackSummary, AttackTotals, FinishedAttack, Input,
@@ -34,8 +32,6 @@ use record::record;
 use settings::{AttackSettings, NamedAttack};
 use victim::Opened;
 
-/// Sentences or gaps that a helper model computes at once.
-const POOLED: usize = 512;
 /// Digits of a file's hash that stand beside its name; `provenance.json` has them all.
 const DIGEST_SHOWN: usize = 12;
 
@@ -158,18 +154,8 @@ fn open_resources(
     let store = Store::new(&args.resources);
     let stated = settings::resource_settings(args);
     let opened = sources::open(&required, Resource::CounterFitted, &stated, &store, device)?;
-    let mut files = ResourceFiles::new();
-    for (kind, place) in opened.places {
-        files.insert(kind, hash_input(&place)?);
-    }
-    let mut resources = opened.resources;
-    if let Some(model) = resources.masked_lm.take() {
-        resources.masked_lm = Some(Arc::new(PooledMaskedLm::new(model, POOLED)?));
-    }
-    if let Some(encoder) = resources.sentence_encoder.take() {
-        resources.sentence_encoder = Some(Arc::new(PooledEmbedder::new(encoder, POOLED)?));
-    }
-    Ok((resources, files))
+    let files = opened.hashed()?;
+    Ok((opened.pooled()?, files))
 }
 
 /// What an attack reads: the inputs of all, and its own resources.

@@ -1,5 +1,6 @@
 //! `limbeck augment`: more training rows from those there are.
 
+mod in_flight;
 mod input;
 mod output;
 mod part_file;
@@ -10,16 +11,17 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use limbeck_model::Target;
-use limbeck_report::{Input as Hashed, hash_input};
+use limbeck_report::{Input as Hashed, Provenance, hash_input};
 use limbeck_text::augment::{
     AugmentRecipe, Augmentation, RowAugmenter, TaggedWords, row_generator,
 };
-use limbeck_text::{BoxError, Example, Format, Label, TaskKind, Text};
+use limbeck_text::{BoxError, Example, Format, Label, Resources, TaskKind, Text};
 use limbeck_train::{Predictor, TrainError};
 use rayon::prelude::*;
 
 use crate::cli::AugmentArgs;
 use crate::commands::resources::{Resource, Store};
+use crate::commands::run::provenance;
 use crate::environment::{device, model_folder};
 use crate::interrupt::{self, Stopped};
 use crate::progress::example_bar;
@@ -28,6 +30,7 @@ use input::{CHUNK, Input, sample};
 use output::{Output, Row};
 use part_file::Sink;
 use settings::AugmentFile;
+use sources::Opened;
 
 /// Runs the command.
 pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
@@ -40,7 +43,8 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     };
     let required = file.recipe.required();
     let opened = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
-    let resources = opened.resources;
+    let inputs = inputs(&file, &opened)?;
+    let resources = opened.pooled()?;
     // Built once without words, so that a bad setting is found before the data is read.
     let task = file.data.layout_task();
     let recipe = &file.recipe;
@@ -67,7 +71,8 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     let has_labels = teacher.is_some() || *input.kind() != unlabelled();
     let out = args.out.as_deref();
     let output = Output::like(&input, out, file.provenance, is_pair, has_labels)?;
-    let mut sink = Sink::open(out, &made_by(&file, is_stream)?)?;
+    let provenance = provenance(file.seed, &device, inputs);
+    let mut sink = Sink::open(out, &made_by(&file, &provenance), &provenance)?;
     interrupt::listen();
     let total = chosen.as_ref().map(Vec::len).or(count);
     let bar = example_bar(recipe.name(), total.unwrap_or_default(), quiet);
@@ -91,6 +96,7 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
         augmenter: &*augmenter,
         teacher: teacher.as_ref(),
         output: &output,
+        in_flight: asks_models(&resources).then_some(args.in_flight),
     };
     loop {
         bar.set_position(row_count);
@@ -128,14 +134,33 @@ fn chosen(file: &AugmentFile, count: Option<usize>) -> anyhow::Result<Option<Vec
     Ok(Some(sample(count, wanted, file.seed)))
 }
 
-/// All that decides the output; a part of another output is not gone on with.
-fn made_by(file: &AugmentFile, is_stream: bool) -> anyhow::Result<String> {
-    let mut inputs: BTreeMap<&str, Hashed> = BTreeMap::new();
-    if !is_stream {
-        inputs.insert("data", hash_input(&file.data.path)?);
+/// Whether rows have to wait for the answers of a model.
+fn asks_models(resources: &Resources) -> bool {
+    resources.masked_lm.is_some() || resources.sentence_encoder.is_some()
+}
+
+/// Hashes of all files that are read: rows, words, vectors, models.
+fn inputs(file: &AugmentFile, opened: &Opened) -> anyhow::Result<BTreeMap<String, Hashed>> {
+    let mut inputs = BTreeMap::new();
+    if !file.reads_standard_input() {
+        inputs.insert("data".to_owned(), hash_input(&file.data.path)?);
     }
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(serde_json::json!({ "version": version, "settings": file, "inputs": inputs }).to_string())
+    if let Some(relabel) = &file.relabel {
+        let folder = model_folder(&relabel.from, false)?;
+        inputs.insert("relabel".to_owned(), hash_input(folder)?);
+    }
+    for (kind, input) in opened.hashed()? {
+        inputs.insert(kind.name().to_owned(), input);
+    }
+    Ok(inputs)
+}
+
+/// All that decides the output; a part of another output is not gone on with.
+fn made_by(file: &AugmentFile, provenance: &Provenance) -> String {
+    let Provenance {
+        version, inputs, ..
+    } = provenance;
+    serde_json::json!({ "version": version, "settings": file, "inputs": inputs }).to_string()
 }
 
 fn stopped(args: &AugmentArgs, rows: u64) -> anyhow::Error {
@@ -157,22 +182,17 @@ struct Work<'a> {
     augmenter: &'a dyn RowAugmenter,
     teacher: Option<&'a Teacher>,
     output: &'a Output,
+    /// Rows that wait for a model at once; `None` where none is asked.
+    in_flight: Option<usize>,
 }
 
 impl Work<'_> {
     /// The lines of a chunk of rows, and how many of them are new.
     fn rows(&self, chunk: &[Example]) -> anyhow::Result<(String, u64)> {
-        let augmented: Result<Vec<Vec<Augmentation>>, BoxError> = chunk
-            .par_iter()
-            .map(|row| {
-                let mut rng = row_generator(self.file.seed, row.id);
-                let mut made = self.augmenter.augment(&row.text, &mut rng)?;
-                if !self.file.keep_unchanged {
-                    made.retain(|new| new.text != row.text);
-                }
-                Ok(made)
-            })
-            .collect();
+        let augmented: Result<Vec<Vec<Augmentation>>, BoxError> = match self.in_flight {
+            Some(in_flight) => in_flight::map(chunk, in_flight, |row| self.augment(row)),
+            None => chunk.par_iter().map(|row| self.augment(row)).collect(),
+        };
         let augmented = augmented.map_err(anyhow::Error::from_boxed)?;
         let new: Vec<Text> = augmented
             .iter()
@@ -206,6 +226,15 @@ impl Work<'_> {
             }
         }
         Ok((text, new.len() as u64))
+    }
+
+    fn augment(&self, row: &Example) -> Result<Vec<Augmentation>, BoxError> {
+        let mut rng = row_generator(self.file.seed, row.id);
+        let mut made = self.augmenter.augment(&row.text, &mut rng)?;
+        if !self.file.keep_unchanged {
+            made.retain(|new| new.text != row.text);
+        }
+        Ok(made)
     }
 }
 

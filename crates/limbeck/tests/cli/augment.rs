@@ -216,3 +216,64 @@ fn threads_and_kills_change_nothing() {
     );
     assert!(place.is_untouched(".killed.tsv.state") && place.is_untouched(".killed.tsv.part"));
 }
+
+#[test]
+fn rows_that_wait_for_a_model_are_the_same_however_many_wait_at_once() {
+    let place = Place::new();
+    place.write("many.tsv", table(0, 5_000));
+    let run = "augment --recipe masked-replace --input many.tsv --word-fraction 0.4 --count 2 --quiet \
+               --set resources.masked-lm=\"tiny-bert-mlm\"";
+    place.succeeds(&format!("{run} --in-flight 1 --threads 1 --out alone.tsv"));
+    place.succeeds(&format!("{run} --in-flight 7 --threads 2 --out few.tsv"));
+    let pooled = format!("{run} --out pooled.tsv");
+    kill_at_work(&place, &pooled, ".pooled.tsv.state");
+    place.succeeds(&pooled);
+    for other in ["few.tsv", "pooled.tsv"] {
+        assert!(place.read("alone.tsv") == place.read(other), "{other}");
+    }
+}
+
+#[test]
+fn every_file_that_decides_the_rows_is_hashed() {
+    let place = Place::with_teacher();
+    let run = "augment --recipe masked-replace --input dev.tsv --relabel runs/teacher --quiet \
+               --set resources.masked-lm=\"tiny-bert-mlm\" --out new.tsv";
+    place.succeeds(run);
+    let inputs = &place.json("new.tsv.provenance.json")["inputs"];
+    for (part, path) in [
+        ("data", "dev.tsv"),
+        ("masked-lm", "tiny-bert-mlm"),
+        ("relabel", "runs/teacher/model"),
+    ] {
+        assert_eq!(inputs[part]["path"], path);
+        assert_eq!(inputs[part]["sha256"].as_str().map(str::len), Some(64));
+    }
+    // A part begun with another model is not gone on with.
+    place.write("many.tsv", table(0, 6_000));
+    let run = run
+        .replace("dev.tsv", "many.tsv")
+        .replace("new.tsv", "more.tsv");
+    kill_at_work(&place, &run, ".more.tsv.state");
+    let config = place.text("tiny-bert-mlm/config.json");
+    place.write("tiny-bert-mlm/config.json", config + "\n");
+    assert_snapshot!(place.fails(&run), @r#"
+    error: .more.tsv.part: begun with other settings or inputs; choose another `--out`, or remove it and .more.tsv.state
+    exit code 2
+    "#);
+}
+
+/// Kills a command once its first rows are written.
+fn kill_at_work(place: &Place, run: &str, state: &str) {
+    let mut child = place.command(run).spawn().unwrap();
+    let begun = Instant::now();
+    let has_rows = || {
+        let state = fs_err::read(place.path(state)).ok()?;
+        let rows = serde_json::from_slice::<Value>(&state).ok()?["rows"].as_u64()?;
+        Some(rows > 0)
+    };
+    while child.try_wait().unwrap().is_none() && has_rows() != Some(true) {
+        assert!(begun.elapsed() < Duration::from_mins(2), "nothing happens");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

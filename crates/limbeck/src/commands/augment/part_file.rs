@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use fs_err as fs;
-use limbeck_report::atomic_write;
+use limbeck_report::{Provenance, atomic_write};
 use serde::{Deserialize, Serialize};
 
 use crate::settings::BadSettings;
@@ -16,13 +16,14 @@ pub(super) enum Sink {
     Part(PartFile),
 }
 
-/// `.NAME.part` with the rows so far, and `.NAME.state` with what they are.
+/// `.NAME.part` with the rows so far, and `.NAME.state` with what they are; in the end `NAME`, and `NAME.provenance.json`.
 pub(super) struct PartFile {
     out: PathBuf,
     part: PathBuf,
     state_path: PathBuf,
     state: State,
     file: fs::File,
+    provenance: Vec<u8>,
 }
 
 /// What the part holds; written after its rows, so a longer part is cut back.
@@ -37,11 +38,15 @@ struct State {
 
 impl Sink {
     /// Begins, or goes on where the same settings stopped.
-    pub(super) fn open(out: Option<&Path>, made_by: &str) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        out: Option<&Path>,
+        made_by: &str,
+        provenance: &Provenance,
+    ) -> anyhow::Result<Self> {
         let Some(out) = out else {
             return Ok(Self::Standard(BufWriter::new(stdout())));
         };
-        Ok(Self::Part(PartFile::open(out, made_by)?))
+        Ok(Self::Part(PartFile::open(out, made_by, provenance)?))
     }
 
     /// Input rows that are done.
@@ -90,7 +95,7 @@ impl Sink {
 }
 
 impl PartFile {
-    fn open(out: &Path, made_by: &str) -> anyhow::Result<Self> {
+    fn open(out: &Path, made_by: &str, provenance: &Provenance) -> anyhow::Result<Self> {
         if out.exists() {
             return Err(BadSettings::new(format!(
                 "{}: there already; choose another `--out`, or remove it",
@@ -140,6 +145,7 @@ impl PartFile {
             state_path,
             state,
             file,
+            provenance: serde_json::to_vec_pretty(provenance)?,
         })
     }
 
@@ -157,6 +163,9 @@ impl PartFile {
 
     fn finish(self) -> anyhow::Result<()> {
         self.file.sync_all()?;
+        let name = self.out.file_name().unwrap_or_default().to_string_lossy();
+        let beside = self.out.with_file_name(format!("{name}.provenance.json"));
+        atomic_write(&beside, &self.provenance)?;
         fs::rename(&self.part, &self.out)?;
         // What is left is only a note; a run that ends here is complete.
         let _ = fs::remove_file(&self.state_path);

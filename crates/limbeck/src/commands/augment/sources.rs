@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
+use limbeck_attack::{AttackError, PooledEmbedder, PooledMaskedLm};
+use limbeck_report::{Input, hash_input};
 use limbeck_text::lexicon::{BrillTagger, PerceptronTagger, Tagger, WordNeighbours, WordNet};
 use limbeck_text::{Resource as Kind, Resources};
 use limbeck_train::{MaskedLmFiller, TextEmbedder};
+use rayon::prelude::*;
 
 use super::settings::ResourceSettings;
 use crate::cli::VectorSource;
@@ -19,12 +22,37 @@ use crate::environment::model_folder;
 const MAX_TOKENS: usize = 512;
 /// Sentence vectors that are remembered.
 const KEPT_VECTORS: usize = 1 << 14;
+/// Sentences or gaps that a helper model computes at once.
+const POOLED: usize = 512;
 
 /// What was opened, and the files and folders that it was read from.
 pub(crate) struct Opened {
     pub(crate) resources: Resources,
     /// Of what is not built in.
-    pub(crate) places: BTreeMap<Kind, PathBuf>,
+    places: BTreeMap<Kind, PathBuf>,
+}
+
+impl Opened {
+    /// The files and folders with their hashes.
+    pub(crate) fn hashed(&self) -> anyhow::Result<BTreeMap<Kind, Input>> {
+        let places: Vec<(&Kind, &PathBuf)> = self.places.iter().collect();
+        let hashed = places
+            .into_par_iter()
+            .map(|(&kind, place)| Ok((kind, hash_input(place)?)));
+        hashed.collect()
+    }
+
+    /// The resources with their models pooled: hundreds of examples ask them at once, each from a thread of its own.
+    pub(crate) fn pooled(self) -> Result<Resources, AttackError> {
+        let mut resources = self.resources;
+        if let Some(model) = resources.masked_lm.take() {
+            resources.masked_lm = Some(Arc::new(PooledMaskedLm::new(model, POOLED)?));
+        }
+        if let Some(encoder) = resources.sentence_encoder.take() {
+            resources.sentence_encoder = Some(Arc::new(PooledEmbedder::new(encoder, POOLED)?));
+        }
+        Ok(resources)
+    }
 }
 
 /// Opens what is required and nothing else; what is missing is named with the line to run.
