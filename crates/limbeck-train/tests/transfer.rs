@@ -61,6 +61,7 @@ fn labels_of_the_teacher_give_pytorchs_loss_and_gradient() {
         let leaf = Var::from_tensor(&tensor(&student)).unwrap();
         let output = Output {
             logits: leaf.as_tensor().clone(),
+            pooled: leaf.as_tensor().detach(),
             hidden: Vec::new(),
             attention: Vec::new(),
         };
