@@ -427,5 +427,5 @@ fn the_teachers_labels_are_refused_in_a_regression() {
     let refused = WeightedSum::new(&[config], &Pair::alone(&model))
         .err()
         .unwrap();
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @"`hard-teacher-labels`: found a regression, expected labels; for numbers use `logit-mse`");
 }
