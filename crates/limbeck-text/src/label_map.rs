@@ -84,7 +84,7 @@ mod tests {
     fn a_map_that_does_not_fit_is_refused() {
         let check =
             |entries: &[(&str, &str)]| map(&["yes", "no"], entries).unwrap_err().to_string();
-        insta::assert_snapshot!(check(&[("yes", "1")]), @"");
-        insta::assert_snapshot!(check(&[("yes", "1"), ("no", "0"), ("maybe", "0")]), @"");
+        insta::assert_snapshot!(check(&[("yes", "1")]), @r#"`label-map`: no entry for ["no"]; give each of the model's labels ["yes", "no"] a name, its own too"#);
+        insta::assert_snapshot!(check(&[("yes", "1"), ("no", "0"), ("maybe", "0")]), @r#"`label-map`: found `maybe`, which is not one of the model's labels ["yes", "no"]; rename or remove it"#);
     }
 }

@@ -258,7 +258,7 @@ impl SearchResult<'_> {
                 Cell::Count(without as u64),
             ];
             match &candidate.tried {
-                None => row.extend([Cell::Text("not tried".into()), Cell::Missing, Cell::Missing]),
+                None => row.extend([Cell::Missing, Cell::Missing, Cell::Missing]),
                 Some(tried) => row.extend([
                     match tried.scores {
                         Summary {
@@ -289,10 +289,14 @@ impl SearchResult<'_> {
                 100.0 * teacher
             ),
         };
+        let mut notes = vec![verdict];
+        if candidates.iter().any(|candidate| candidate.tried.is_none()) {
+            notes.push("–: not tried; `--all` tries these too.".to_owned());
+        }
         Table {
             columns,
             rows: candidates.iter().map(row).collect(),
-            notes: vec![verdict],
+            notes,
         }
     }
 }

@@ -96,7 +96,7 @@ fn rows_need_labels_only_where_they_are_learnt_from() {
         let refused = place.fails(&command);
         assert_eq!(
             refused,
-            "error: train.tsv: 160 of 160 examples have no gold label; give a labelled set, or only predict\nexit code 1"
+            "error: train.tsv: 160 of 160 examples have no label; use a labelled file, or name its column with `columns.label`\nexit code 1"
         );
         assert!(place.is_untouched(&format!("runs/student-{store}")));
     }
@@ -127,10 +127,19 @@ fn a_transfer_set_that_cannot_be_is_refused_before_the_first_step() {
         assert!(place.is_untouched("runs/student"));
         refused
     };
-    assert_snapshot!(check("--set data.transfer=[{path=\"extra.txt\"}]"), @"");
+    assert_snapshot!(check("--set data.transfer=[{path=\"extra.txt\"}]"), @r#"
+error: `data.transfer`: found sets without labels beside `hard-labels`, which needs one for every row; learn from the teacher alone, such as by `soft-targets`
+exit code 2
+"#);
     soft(&place);
-    assert_snapshot!(check("--set data.transfer=[{path=\"absent.txt\"}]"), @"");
-    assert_snapshot!(check("--set data.store=true --set data.split={dev-fraction=0.2}"), @"");
+    assert_snapshot!(check("--set data.transfer=[{path=\"absent.txt\"}]"), @r#"
+error: absent.txt: no such file; check `path`
+exit code 1
+"#);
+    assert_snapshot!(check("--set data.store=true --set data.split={dev-fraction=0.2}"), @r#"
+error: `data`: found both `store` and `split`, expected a dev set of its own for a training set on disk; give `dev`
+exit code 2
+"#);
 }
 
 #[test]
@@ -178,8 +187,11 @@ fn several_teachers_are_averaged_and_named() {
             .contains("runs/teacher + runs/second")
     );
     // Other labels, or the same in another order.
-    place.succeeds("finetune finetune.toml --out runs/other --set data.labels=[\"positive\",\"neutral\",\"negative\"]");
-    assert_snapshot!(place.fails("distill distill.toml --out one/refused --set teacher.ensemble=[\"runs/other\"]"), @"");
+    place.succeeds("finetune finetune.toml --model tiny-bert-mlm --out runs/other --set data.labels=[\"positive\",\"neutral\",\"negative\"]");
+    assert_snapshot!(place.fails("distill distill.toml --out one/refused --set teacher.ensemble=[\"runs/other\"]"), @r#"
+error: `teacher.ensemble`: `runs/other` predicts the labels ["positive", "neutral", "negative"], `runs/teacher` the labels ["negative", "neutral", "positive"]; give teachers with the same labels in the same order
+exit code 2
+"#);
     assert!(place.is_untouched("one/refused"));
 }
 
@@ -191,7 +203,10 @@ fn a_search_finds_the_smallest_student_that_is_good_enough() {
         "[student]\nlayers = { bottom = 1 }\n",
         "[search]\nstudents = [{ layers = { bottom = 2 } }, { bi-lstm = { hidden-size = 4, head-size = 4 } }, { layers = { bottom = 1 } }]\n",
     );
-    assert_snapshot!(place.fails("distill distill.toml --out runs/student"), @"");
+    assert_snapshot!(place.fails("distill distill.toml --out runs/student"), @r#"
+error: `search`: is for `limbeck search`; run that, or remove the table
+exit code 2
+"#);
     // Nothing is learnt in one step with a tiny rate but for what layers bring from the teacher.
     let search = "search distill.toml --out search --share 0.8 --set train.max-steps=30";
     let shown = place.succeeds(search);
@@ -277,17 +292,35 @@ fn a_search_finds_the_smallest_student_that_is_good_enough() {
 fn a_search_that_cannot_be_meant_is_refused() {
     let place = Place::with_teacher();
     let check = |arguments: &str| {
-        let refused = place.fails(&format!("search distill.toml --out search {arguments}"));
+        let refused = place.fails(&format!("search distill.toml --out search -q {arguments}"));
         assert!(place.is_untouched("search"));
         refused
     };
-    assert_snapshot!(check(""), @"");
-    assert_snapshot!(check("--set search.students=[{layers={bottom=1}}]"), @"");
+    assert_snapshot!(check(""), @r#"
+error: `search`: found nothing, expected `[search] students = [{ bi-lstm = {} }, ..]`
+exit code 2
+"#);
+    assert_snapshot!(check("--set search.students=[{layers={bottom=1}}]"), @r#"
+error: `student`: found beside `search`, expected all students in `search.students`; move it there
+exit code 2
+"#);
     place.edit("distill.toml", "[student]\nlayers = { bottom = 1 }\n", "");
-    assert_snapshot!(check("--set search.students=[]"), @"");
-    assert_snapshot!(check("--set search.students=[{layers={bottom=1}},{layers={bottom=1}}]"), @"");
-    assert_snapshot!(check("--set search.students=[{layers={bottom=9}}]"), @"");
-    assert_snapshot!(check("--share 0 --set search.students=[{layers={bottom=1}}]"), @"");
+    assert_snapshot!(check("--set search.students=[]"), @r#"
+error: `search.students`: found none, expected at least one
+exit code 2
+"#);
+    assert_snapshot!(check("--set search.students=[{layers={bottom=1}},{layers={bottom=1}}]"), @r#"
+error: `search.students`: found `layers-bottom-1` twice, expected each student once
+exit code 2
+"#);
+    assert_snapshot!(check("--set search.students=[{layers={bottom=9}}]"), @r#"
+error: layer selection: `bottom = 9` does not fit a teacher with 2 layers; choose layers 0 to 1
+exit code 2
+"#);
+    assert_snapshot!(check("--share 0 --set search.students=[{layers={bottom=1}}]"), @r#"
+error: `search.share`: expected a share of the teacher's score above 0, such as 0.9
+exit code 2
+"#);
 }
 
 /// A set with two labels, `good` for positive and `other` for the rest.
@@ -352,11 +385,26 @@ fn a_model_is_scored_on_a_set_with_other_labels_by_a_map() {
         place.write("bad.toml", map);
         place.fails("evaluate runs/teacher --data two.toml --label-map bad.toml")
     };
-    assert_snapshot!(check("positive = \"good\"\n"), @"");
-    assert_snapshot!(check("positive = \"good\"\nneutral = \"other\"\nnegative = \"other\"\nmixed = \"other\"\n"), @"");
-    assert_snapshot!(check("positive = \"good\"\nneutral = \"bad\"\nnegative = \"bad\"\n"), @"");
-    assert_snapshot!(check("positive = 1\n"), @"");
-    assert_snapshot!(place.fails("attack runs/teacher --data two.toml --recipe pruthi --out a --set data.extra=[{name=\"two\",label-map={positive=\"good\",neutral=\"other\",negative=\"other\"},set={path=\"two.tsv\"}}] --split two --set data.dev={path=\"dev.tsv\"}"), @"");
+    assert_snapshot!(check("positive = \"good\"\n"), @r#"
+error: the set `dev`: `label-map`: no entry for ["negative", "neutral"]; give each of the model's labels ["negative", "neutral", "positive"] a name, its own too
+exit code 2
+"#);
+    assert_snapshot!(check("positive = \"good\"\nneutral = \"other\"\nnegative = \"other\"\nmixed = \"other\"\n"), @r#"
+error: the set `dev`: `label-map`: found `mixed`, which is not one of the model's labels ["negative", "neutral", "positive"]; rename or remove it
+exit code 2
+"#);
+    assert_snapshot!(check("positive = \"good\"\nneutral = \"bad\"\nnegative = \"bad\"\n"), @r#"
+error: two.tsv:3: label `other` is not one of ["bad", "good"]; list it under `labels`, translate it with `label-map` or fix the row
+exit code 1
+"#);
+    assert_snapshot!(check("positive = 1\n"), @r#"
+error: bad.toml: invalid type: integer `1`, expected a string; expected a name for each of the model's labels, such as `neutral = "non-entailment"`
+exit code 2
+"#);
+    assert_snapshot!(place.fails("attack runs/teacher --data two.toml --recipe pruthi --out a --set data.extra=[{name=\"two\",label-map={positive=\"good\",neutral=\"other\",negative=\"other\"},set={path=\"two.tsv\"}}] --split two --set data.dev={path=\"dev.tsv\"}"), @r#"
+error: `label-map` of `two`: attacks need a set with the model's own labels; choose another with `--split`
+exit code 2
+"#);
 }
 
 #[test]
@@ -383,6 +431,9 @@ fn divergence_is_measured_against_the_teacher() {
         shown.contains("Divergence: mean KL(teacher || student) on dev"),
         "{shown}"
     );
-    place.succeeds("finetune finetune.toml --out runs/other --set data.labels=[\"positive\",\"neutral\",\"negative\"]");
-    assert_snapshot!(place.fails("evaluate runs/student --data distill.toml --against runs/other"), @"");
+    place.succeeds("finetune finetune.toml --model tiny-bert-mlm --out runs/other --set data.labels=[\"positive\",\"neutral\",\"negative\"]");
+    assert_snapshot!(place.fails("evaluate runs/student --data distill.toml --against runs/other"), @r#"
+error: `--against`: predicts the labels ["positive", "neutral", "negative"], the model the labels ["negative", "neutral", "positive"]; give a model with the same labels in the same order
+exit code 2
+"#);
 }
