@@ -45,7 +45,11 @@ pub use pretrain::{
 };
 pub use recipe::{HandsOn, Phase, train_phases};
 pub use schedule::Schedule;
-pub use step::{Lesson, Plain, Step, StepConfig};
+pub use step::{
+    Beside, CildaConfig, Contrast, Contrasted, Divergence, DivergenceKind, GeneratorConfig,
+    GeneratorModelConfig, Lesson, Masked, MateKdConfig, MinMax, Passes, Plain, Step, StepConfig,
+    Whole, all_layers, contrastive_loss, cosines, gumbel,
+};
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{
     EvaluationEvent, Folders, Observer, Run, StepEvent, StepKeys, StepLoss, Summary, train,

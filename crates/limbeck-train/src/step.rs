@@ -1,5 +1,8 @@
 //! How a batch becomes gradients: one forward and one backward pass, or a method of its own.
 
+mod cilda;
+mod mate_kd;
+mod min_max;
 mod plain;
 
 use candle_core::Tensor;
@@ -8,11 +11,20 @@ use limbeck_ops::{Parameter, Pass, backward, mix64};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
+pub use cilda::CildaConfig;
+pub use mate_kd::MateKdConfig;
+pub use min_max::{
+    Beside, Contrast, Contrasted, Divergence, DivergenceKind, GeneratorConfig,
+    GeneratorModelConfig, Masked, MinMax, Passes, Whole, all_layers, contrastive_loss, cosines,
+    gumbel,
+};
 pub use plain::Plain;
 
 use crate::TrainError;
 use crate::group::{Group, Updates};
-use crate::objective::{Given, Pair, Terms};
+use crate::objective::{
+    Given, HardLabelsConfig, ObjectiveConfig, Pair, SoftReduction, SoftTargetsConfig, Terms,
+};
 use crate::teacher::Signal;
 use crate::train::{Run, StepKeys, StepLoss};
 
@@ -178,15 +190,76 @@ pub enum StepConfig {
     /// One forward pass, the objectives, one backward pass.
     #[default]
     Plain,
+    /// Texts that a generator writes against the student (MATE-KD).
+    MateKd(MateKdConfig),
+    /// The same with a contrastive loss between all layers (CILDA).
+    Cilda(CildaConfig),
 }
 
 impl StepConfig {
-    /// The step for a pair of models.
-    pub fn build(&self, _pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+    /// The step for a pair of models; fails where it needs more than these.
+    pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+        self.build_with(pair, Beside::default())
+    }
+
+    /// The step for a pair of models and what is given beside them.
+    pub fn build_with(
+        &self,
+        pair: &Pair<'_>,
+        beside: Beside<'_>,
+    ) -> Result<Box<dyn Step>, TrainError> {
         Ok(match self {
             Self::Plain => Box::new(Plain),
+            Self::MateKd(config) => Box::new(config.build(pair, beside)?),
+            Self::Cilda(config) => Box::new(config.build(pair, beside)?),
         })
     }
+
+    /// The name of the masked language model that it needs beside the pair, if it does.
+    pub fn generator(&self) -> Option<&str> {
+        let generator = match self {
+            Self::MateKd(config) => &config.generator,
+            Self::Cilda(config) => &config.generator,
+            Self::Plain => return None,
+        };
+        match generator {
+            Some(GeneratorConfig::Model(model)) => Some(&model.from),
+            _ => None,
+        }
+    }
+
+    /// The objectives of a distillation that names none.
+    pub fn usual_objectives(&self) -> Vec<ObjectiveConfig> {
+        let (weight, temperature, divergence) = match self {
+            // With the third on written texts: §3.2 of MATE-KD, §4.2 of CILDA.
+            Self::MateKd(config) => (1.0 / 3.0, config.temperature, config.divergence),
+            Self::Cilda(config) => (1.0 / 3.0, config.temperature, config.divergence),
+            Self::Plain => (0.5, 1.0, DivergenceKind::Kl),
+        };
+        vec![
+            ObjectiveConfig::SoftTargets(SoftTargetsConfig {
+                weight,
+                temperature,
+                reduction: match divergence {
+                    DivergenceKind::Kl => SoftReduction::BatchMean,
+                    DivergenceKind::CrossEntropy => SoftReduction::CrossEntropy,
+                },
+            }),
+            ObjectiveConfig::HardLabels(HardLabelsConfig { weight }),
+        ]
+    }
+}
+
+/// Fails on a setting that is not a number above 0.
+pub(crate) fn above_zero(setting: &'static str, value: f64) -> Result<(), TrainError> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(TrainError::Setting {
+        setting,
+        found: value.to_string(),
+        expected: "a number above 0".into(),
+    })
 }
 
 /// Scalars of the graph as numbers by name.

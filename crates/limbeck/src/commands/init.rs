@@ -49,7 +49,9 @@ mod tests {
     use limbeck_text::augment::{AugmentRecipe, CountSettings};
     use limbeck_text::constraint::ConstraintConfig;
     use limbeck_text::transform::TransformationConfig;
-    use limbeck_train::TrainConfig;
+    use limbeck_train::{
+        CildaConfig, GeneratorConfig, GeneratorModelConfig, MateKdConfig, StepConfig, TrainConfig,
+    };
     use serde::de::DeserializeOwned;
 
     use super::*;
@@ -68,6 +70,36 @@ mod tests {
             assert_eq!(shown, all.keys().collect::<Vec<_>>());
         }
     }
+
+    #[test]
+    fn the_steps_that_write_texts_show_the_defaults() {
+        let model = || {
+            Some(GeneratorConfig::Model(GeneratorModelConfig::new(
+                "runs/masked-lm",
+            )))
+        };
+        let mate_kd = MateKdConfig {
+            generator: model(),
+            ..MateKdConfig::default()
+        };
+        assert_eq!(commented_step("mate-kd"), StepConfig::MateKd(mate_kd));
+        let cilda = CildaConfig {
+            generator: model(),
+            ..CildaConfig::default()
+        };
+        assert_eq!(commented_step("cilda"), StepConfig::Cilda(cilda));
+    }
+
+    /// The table of a step that the template shows as a comment.
+    fn commented_step(name: &str) -> StepConfig {
+        let header = format!("# [step.{name}]");
+        let lines = DISTILL.lines().skip_while(|line| **line != header);
+        let keys = lines.skip(1).take_while(|line| line.contains(" = "));
+        let keys: Vec<&str> = keys.filter_map(|line| line.strip_prefix("# ")).collect();
+        let text = format!("[{name}]\n{}", keys.join("\n"));
+        toml::from_str(&text).unwrap()
+    }
+
     #[test]
     fn the_template_of_augment_shows_the_defaults_and_all_that_may_be_absent() {
         let file: AugmentFile = toml::from_str(AUGMENT).unwrap();

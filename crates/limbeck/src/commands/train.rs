@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::Context;
 use candle_core::Device;
 use limbeck_model::{
-    HiddenStates, Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer,
+    HiddenStates, MaskedLanguageModel, Needs, SentenceClassifier, StudentConfig, Target,
+    TextTokenizer,
 };
 use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
@@ -14,9 +15,9 @@ use limbeck_report::{
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Phase,
-    Predictions, Run, SoftTargetsConfig, Step, StoredTeacher, Summary, Teacher, TrainError,
-    WeightedSum, check_teacher, predict, train_phases,
+    Beside, CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair,
+    Phase, Predictions, Run, Step, StoredTeacher, Summary, Teacher, TrainError, WeightedSum,
+    check_teacher, predict, train_phases,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -80,13 +81,7 @@ pub(crate) fn distill(args: &DistillArgs, quiet: bool) -> anyhow::Result<()> {
         return Err(BadSettings::new("`student`: found nothing, expected such as `[student] layers = { bottom = 3 }`, or `[model] from` for a student of its own").into());
     }
     if file.objective.is_empty() && file.phase.is_empty() {
-        file.objective = vec![
-            ObjectiveConfig::SoftTargets(SoftTargetsConfig {
-                weight: 0.5,
-                ..SoftTargetsConfig::default()
-            }),
-            ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 }),
-        ];
+        file.objective = file.step.usual_objectives();
     }
     run_seeds(&args.train, file, Role::Student, args.force_teacher, quiet)
 }
@@ -146,10 +141,14 @@ struct Lessons {
 }
 
 impl Lessons {
-    fn build(phase: &ResolvedPhase, pair: &Pair<'_>) -> Result<Self, TrainError> {
+    fn build(
+        phase: &ResolvedPhase,
+        pair: &Pair<'_>,
+        beside: Beside<'_>,
+    ) -> Result<Self, TrainError> {
         Ok(Self {
             objective: WeightedSum::new(&phase.objective, pair)?,
-            step: phase.step.build(pair)?,
+            step: phase.step.build_with(pair, beside)?,
         })
     }
 
@@ -169,9 +168,26 @@ struct Models {
     teacher: Option<(SentenceClassifier, TextTokenizer)>,
 }
 
+/// The masked language model that a phase's step writes texts with.
+struct Generator {
+    model: MaskedLanguageModel,
+    tokenizer: TextTokenizer,
+}
+
+impl Generator {
+    fn open(folder: &Path, device: &Device) -> anyhow::Result<Self> {
+        Ok(Self {
+            model: MaskedLanguageModel::open(folder, device).context("opening the generator")?,
+            tokenizer: TextTokenizer::open(folder)?,
+        })
+    }
+}
+
 impl Job {
     fn run(&self) -> anyhow::Result<FinishedRun> {
         let file = &self.file;
+        let settings = file.phases()?;
+        let generator_folders = self.generator_folders(&settings)?;
         let teacher_folder = file
             .teacher
             .as_ref()
@@ -190,20 +206,33 @@ impl Job {
             &file.data,
             teacher.as_ref().map(|(model, _)| model.target()),
         )?;
-        let provenance = self.provenance(teacher_folder.as_deref(), model_path.as_deref())?;
+        let provenance = self.provenance(
+            teacher_folder.as_deref(),
+            model_path.as_deref(),
+            &generator_folders,
+        )?;
         if RunState::of(&self.out)? == RunState::Finished {
             return already_finished(&self.out, file, &provenance);
         }
         let models = self.open_models(&sets, teacher, model_path.as_deref())?;
-        let settings = file.phases()?;
+        let generators = generator_folders.iter().map(|folder| {
+            let folder = folder.as_deref();
+            folder.map(|f| Generator::open(f, &self.device)).transpose()
+        });
+        let generators: Vec<Option<Generator>> = generators.collect::<anyhow::Result<_>>()?;
         let pair = Pair {
             student: &models.student,
             teacher: models.teacher.as_ref().map(|(model, _)| model),
             seed: file.seed,
         };
-        let lessons = settings
-            .iter()
-            .map(|phase| Ok(Lessons::build(phase, &pair)?));
+        let lessons = settings.iter().zip(&generators).map(|(phase, generator)| {
+            let beside = Beside {
+                generator: generator.as_ref().map(|g| (&g.model, &g.tokenizer)),
+                student_tokenizer: Some(&models.tokenizer),
+                teacher_tokenizer: models.teacher.as_ref().map(|(_, tokenizer)| tokenizer),
+            };
+            Ok(Lessons::build(phase, &pair, beside)?)
+        });
         let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
         let provides = pair.teacher.map(SentenceClassifier::provides);
         for lessons in &lessons {
@@ -257,15 +286,34 @@ impl Job {
         Ok((model, TextTokenizer::open(folder)?))
     }
 
+    /// The folder of each phase's generator, where it has one.
+    fn generator_folders(&self, phases: &[ResolvedPhase]) -> anyhow::Result<Vec<Option<PathBuf>>> {
+        let names = phases.iter().map(|phase| phase.step.generator());
+        names
+            .map(|name| name.map(|n| model_folder(n, self.quiet)).transpose())
+            .collect()
+    }
+
+    /// `generators`: a folder for each phase that has one.
     fn provenance(
         &self,
         teacher: Option<&Path>,
         model: Option<&Path>,
+        generators: &[Option<PathBuf>],
     ) -> anyhow::Result<Provenance> {
-        let models: Vec<(&str, &Path)> = [("teacher", teacher), ("model", model)]
+        let mut models: Vec<(&str, &Path)> = [("teacher", teacher), ("model", model)]
             .into_iter()
             .filter_map(|(n, p)| Some((n, p?)))
             .collect();
+        let names: Vec<String> = match generators.len() {
+            1 => vec!["generator".to_owned()],
+            count => (1..=count)
+                .map(|n| format!("generator of phase {n}"))
+                .collect(),
+        };
+        for (name, folder) in names.iter().zip(generators) {
+            models.extend(folder.as_deref().map(|folder| (name.as_str(), folder)));
+        }
         let inputs = hash_inputs(&self.file.data, &models)?;
         Ok(provenance(self.file.seed, &self.device, inputs))
     }
