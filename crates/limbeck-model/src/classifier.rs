@@ -169,6 +169,14 @@ impl SentenceClassifier {
         }
     }
 
+    /// The word embedding table, `[V, E]`, or its copies in the order in which [`Input::Words`] takes them side by side.
+    pub fn word_tables(&self) -> Vec<&Parameter> {
+        match &self.body {
+            Body::Transformer { encoder, .. } => encoder.word_tables(),
+            Body::BiLstm(network) => network.word_tables(),
+        }
+    }
+
     /// Sizes and settings.
     pub fn config(&self) -> &ModelConfig {
         &self.config

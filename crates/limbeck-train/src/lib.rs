@@ -60,10 +60,12 @@ pub use pretrain::{
 pub use recipe::{HandsOn, Phase, train_phases};
 pub use schedule::Schedule;
 pub use step::{
-    Ad2, Ad2Config, AdversarialTarget, Ascent, BallConfig, Bound, DeltaConfig, DivergenceGradient,
-    Embedded, FreeLb, FreeLbConfig, FreeLbDeltaConfig, Lesson, Maps, Masks, Norm, Perturbation,
-    Plain, Smart, SmartConfig, Span, StartConfig, Step, StepConfig, UnitConfig,
-    symmetric_divergence,
+    Ad2, Ad2Config, AdversarialTarget, Ascent, BallConfig, Beside, Bound, CildaConfig, Contrast,
+    Contrasted, DeltaConfig, Divergence, DivergenceGradient, DivergenceKind, Embedded, FreeLb,
+    FreeLbConfig, FreeLbDeltaConfig, GeneratorConfig, GeneratorModelConfig, Lesson, Maps, Masked,
+    Masks, MateKdConfig, MinMax, Norm, Passes, Perturbation, Plain, Smart, SmartConfig, Span,
+    StartConfig, Step, StepConfig, UnitConfig, Whole, all_layers, contrastive_loss, cosines,
+    gumbel, symmetric_divergence,
 };
 pub use stored_set::{SetHeader, StoredSet};
 pub use survey::Survey;

@@ -13,18 +13,20 @@ pub enum Schedule {
     Linear,
     /// Falls to zero along half a cosine.
     Cosine,
+    /// At its peak from the first step on, without warm-up.
+    Flat,
 }
 
 impl Schedule {
     /// The share of the peak rate at 0-based `step` of `total`, with `warmup` steps of linear rise
     /// from zero: transformers' `get_{constant,linear,cosine}_schedule_with_warmup`.
     pub fn factor(self, step: u64, warmup: u64, total: u64) -> f64 {
-        if step < warmup {
+        if step < warmup && self != Self::Flat {
             return step as f64 / warmup as f64;
         }
-        let done = (step - warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
+        let done = step.saturating_sub(warmup) as f64 / total.saturating_sub(warmup).max(1) as f64;
         match self {
-            Self::Constant => 1.0,
+            Self::Constant | Self::Flat => 1.0,
             Self::Linear => (1.0 - done).max(0.0),
             Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
         }
@@ -46,5 +48,6 @@ mod tests {
         assert_eq!(at(Schedule::Constant, 49), 1.0);
         assert!((at(Schedule::Cosine, 5) - 1.0).abs() < 1e-12 && at(Schedule::Cosine, 50) < 1e-12);
         assert_eq!(Schedule::Linear.factor(0, 0, 10), 1.0);
+        assert_eq!([0, 3, 49].map(|step| at(Schedule::Flat, step)), [1.0; 3]);
     }
 }

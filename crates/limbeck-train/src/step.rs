@@ -2,8 +2,11 @@
 
 mod ad2;
 mod ascent;
+mod cilda;
 mod embedded;
 mod free_lb;
+mod mate_kd;
+mod min_max;
 mod perturbation;
 mod plain;
 mod smart;
@@ -18,15 +21,24 @@ pub use ad2::{Ad2, Ad2Config, AdversarialTarget, Maps, Masks};
 pub use ascent::{
     Ascent, BallConfig, Bound, DeltaConfig, FreeLbDeltaConfig, StartConfig, UnitConfig,
 };
+pub use cilda::CildaConfig;
 pub use embedded::Embedded;
 pub use free_lb::{FreeLb, FreeLbConfig};
+pub use mate_kd::MateKdConfig;
+pub use min_max::{
+    Beside, Contrast, Contrasted, Divergence, DivergenceKind, GeneratorConfig,
+    GeneratorModelConfig, Masked, MinMax, Passes, Whole, all_layers, contrastive_loss, cosines,
+    gumbel,
+};
 pub use perturbation::{Norm, Perturbation, Span};
 pub use plain::Plain;
 pub use smart::{DivergenceGradient, Smart, SmartConfig, symmetric_divergence};
 
 use crate::TrainError;
 use crate::group::{Group, Updates};
-use crate::objective::{Given, Pair, Terms};
+use crate::objective::{
+    Given, HardLabelsConfig, ObjectiveConfig, Pair, SoftReduction, SoftTargetsConfig, Terms,
+};
 use crate::teacher::Signal;
 use crate::train::{Run, StepKeys, StepLoss};
 
@@ -202,6 +214,10 @@ pub enum StepConfig {
     FreeLb(FreeLbConfig),
     /// The objectives, and predictions that a perturbation does not change much.
     Smart(SmartConfig),
+    /// Texts that a generator writes against the student (MATE-KD).
+    MateKd(MateKdConfig),
+    /// The same with a contrastive loss between all layers (CILDA).
+    Cilda(CildaConfig),
 }
 
 impl StepConfig {
@@ -210,16 +226,75 @@ impl StepConfig {
         matches!(self, Self::Ad2(config) if config.target == AdversarialTarget::Labels)
     }
 
-    /// The step for a pair of models.
+    /// The step for a pair of models; fails where it needs more than these.
     pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+        self.build_with(pair, Beside::default())
+    }
+
+    /// The step for a pair of models and what is given beside them.
+    pub fn build_with(
+        &self,
+        pair: &Pair<'_>,
+        beside: Beside<'_>,
+    ) -> Result<Box<dyn Step>, TrainError> {
         let regression = *pair.student.target() == Target::Regression;
         Ok(match self {
             Self::Plain => Box::new(Plain),
             Self::Ad2(config) => Box::new(Ad2::new(*config, regression)?),
             Self::FreeLb(config) => Box::new(FreeLb::new(*config)?),
             Self::Smart(config) => Box::new(Smart::new(*config, regression)?),
+            Self::MateKd(config) => Box::new(config.build(pair, beside)?),
+            Self::Cilda(config) => Box::new(config.build(pair, beside)?),
         })
     }
+
+    /// The name of the masked language model that it needs beside the pair, if it does.
+    pub fn generator(&self) -> Option<&str> {
+        let generator = match self {
+            Self::MateKd(config) => &config.generator,
+            Self::Cilda(config) => &config.generator,
+            Self::Plain | Self::Ad2(_) | Self::FreeLb(_) | Self::Smart(_) => return None,
+        };
+        match generator {
+            Some(GeneratorConfig::Model(model)) => Some(&model.from),
+            _ => None,
+        }
+    }
+
+    /// The objectives of a distillation that names none.
+    pub fn usual_objectives(&self) -> Vec<ObjectiveConfig> {
+        let (weight, temperature, divergence) = match self {
+            // With the third on written texts: §3.2 of MATE-KD, §4.2 of CILDA.
+            Self::MateKd(config) => (1.0 / 3.0, config.temperature, config.divergence),
+            Self::Cilda(config) => (1.0 / 3.0, config.temperature, config.divergence),
+            // Algorithm 1 of AD².
+            Self::Ad2(config) => (1.0, config.temperature, DivergenceKind::Kl),
+            Self::Plain | Self::FreeLb(_) | Self::Smart(_) => (0.5, 1.0, DivergenceKind::Kl),
+        };
+        vec![
+            ObjectiveConfig::SoftTargets(SoftTargetsConfig {
+                weight,
+                temperature,
+                reduction: match divergence {
+                    DivergenceKind::Kl => SoftReduction::BatchMean,
+                    DivergenceKind::CrossEntropy => SoftReduction::CrossEntropy,
+                },
+            }),
+            ObjectiveConfig::HardLabels(HardLabelsConfig { weight }),
+        ]
+    }
+}
+
+/// Fails on a setting that is not a number above 0.
+pub(crate) fn above_zero(setting: &'static str, value: f64) -> Result<(), TrainError> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(TrainError::Setting {
+        setting,
+        found: value.to_string(),
+        expected: "a number above 0".into(),
+    })
 }
 
 /// Scalars of the graph as numbers by name.

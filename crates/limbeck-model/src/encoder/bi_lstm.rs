@@ -128,6 +128,11 @@ impl BiLstm {
         self.embeddings.main()
     }
 
+    /// The embedding table, or its copies in the order in which [`Input::Words`] takes them side by side.
+    pub(crate) fn word_tables(&self) -> Vec<&Parameter> {
+        self.embeddings.tables()
+    }
+
     /// The last layer at every token, `[N, 2H]`: forward beside backward.
     pub(crate) fn encode(&self, batch: &Batch, pass: &Pass) -> Result<Tensor, ModelError> {
         let words = self.look_up_words(batch, pass)?;

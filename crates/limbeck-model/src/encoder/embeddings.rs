@@ -80,6 +80,11 @@ impl Channels {
         self.0.last().expect("every mode has a channel")
     }
 
+    /// All copies, in the order in which they stand side by side.
+    pub(crate) fn tables(&self) -> Vec<&Parameter> {
+        self.0.iter().collect()
+    }
+
     /// The rows of all copies side by side, `[N, copies · size]`.
     pub(crate) fn look_up(&self, ids: &Arc<[u32]>, pass: &Pass) -> Result<Tensor, ModelError> {
         sum_of_channels(&[(self, ids)], pass)
@@ -178,6 +183,14 @@ impl Embeddings {
         match self {
             Self::Full { word, .. } => word,
             Self::Reduced { words, .. } => words.main(),
+        }
+    }
+
+    /// The word table, or its copies in the order in which they stand side by side.
+    pub(crate) fn word_tables(&self) -> Vec<&Parameter> {
+        match self {
+            Self::Full { word, .. } => vec![word],
+            Self::Reduced { words, .. } => words.tables(),
         }
     }
 

@@ -87,6 +87,11 @@ impl Transformer {
         self.embeddings.word()
     }
 
+    /// The word embedding table, or its copies in the order in which [`Input::Words`] takes them side by side.
+    pub(crate) fn word_tables(&self) -> Vec<&Parameter> {
+        self.embeddings.word_tables()
+    }
+
     /// The segment embedding table, as wide as that of the words; `None` where the family has none.
     pub fn segment_embeddings(&self) -> Option<&Parameter> {
         self.embeddings.segment()

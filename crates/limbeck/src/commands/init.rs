@@ -50,7 +50,8 @@ mod tests {
     use limbeck_text::constraint::ConstraintConfig;
     use limbeck_text::transform::TransformationConfig;
     use limbeck_train::{
-        Ad2Config, FreeLbConfig, ObjectiveConfig, SmartConfig, StepConfig, TrainConfig,
+        Ad2Config, CildaConfig, FreeLbConfig, GeneratorConfig, GeneratorModelConfig, MateKdConfig,
+        ObjectiveConfig, SmartConfig, StepConfig, TrainConfig,
     };
     use serde::de::DeserializeOwned;
 
@@ -90,6 +91,35 @@ mod tests {
             assert_eq!(shown, expected);
             assert_eq!(table.try_into::<StepConfig>().unwrap(), default);
         }
+    }
+
+    #[test]
+    fn the_steps_that_write_texts_show_the_defaults() {
+        let model = || {
+            Some(GeneratorConfig::Model(GeneratorModelConfig::new(
+                "runs/masked-lm",
+            )))
+        };
+        let mate_kd = MateKdConfig {
+            generator: model(),
+            ..MateKdConfig::default()
+        };
+        assert_eq!(commented_step("mate-kd"), StepConfig::MateKd(mate_kd));
+        let cilda = CildaConfig {
+            generator: model(),
+            ..CildaConfig::default()
+        };
+        assert_eq!(commented_step("cilda"), StepConfig::Cilda(cilda));
+    }
+
+    /// The table of a step that the template shows as a comment.
+    fn commented_step(name: &str) -> StepConfig {
+        let header = format!("# [step.{name}]");
+        let lines = DISTILL.lines().skip_while(|line| **line != header);
+        let keys = lines.skip(1).take_while(|line| line.contains(" = "));
+        let keys: Vec<&str> = keys.filter_map(|line| line.strip_prefix("# ")).collect();
+        let text = format!("[{name}]\n{}", keys.join("\n"));
+        toml::from_str(&text).unwrap()
     }
 
     #[test]

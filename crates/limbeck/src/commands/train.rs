@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context;
 use candle_core::Device;
-use limbeck_model::{Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer};
+use limbeck_model::{
+    MaskedLanguageModel, Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer,
+};
 use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
     SplitMetrics, Summary as SeedSummary,
 };
 use limbeck_text::{Example, Label, write_submission};
 use limbeck_train::{
-    Average, EncodedSet, Evaluation, Folders, HardLabelsConfig, ObjectiveConfig, Pair, Phase,
-    Predictions, Run, SoftTargetsConfig, Step, Summary, TrainError, WeightedSum, check_teacher,
-    divergence, predict, score_predictions, train_phases,
+    Average, Beside, EncodedSet, Evaluation, Folders, HardLabelsConfig, ObjectiveConfig, Pair,
+    Phase, Predictions, Run, Step, Summary, TrainError, WeightedSum, check_teacher, divergence,
+    predict, score_predictions, train_phases,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -151,12 +154,16 @@ struct Lessons {
 }
 
 impl Lessons {
-    fn build(phase: &ResolvedPhase, pair: &Pair<'_>) -> Result<Self, TrainError> {
+    fn build(
+        phase: &ResolvedPhase,
+        pair: &Pair<'_>,
+        beside: Beside<'_>,
+    ) -> Result<Self, TrainError> {
         let objective = WeightedSum::new(&phase.objective, pair)?;
         objective.check_settings(&phase.train)?;
         Ok(Self {
             objective,
-            step: phase.step.build(pair)?,
+            step: phase.step.build_with(pair, beside)?,
         })
     }
 
@@ -190,6 +197,21 @@ pub(crate) struct Goal {
     pub(crate) teacher: f64,
 }
 
+/// The masked language model that a phase's step writes texts with.
+struct Generator {
+    model: MaskedLanguageModel,
+    tokenizer: TextTokenizer,
+}
+
+impl Generator {
+    fn open(folder: &Path, device: &Device) -> anyhow::Result<Self> {
+        Ok(Self {
+            model: MaskedLanguageModel::open(folder, device).context("opening the generator")?,
+            tokenizer: TextTokenizer::open(folder)?,
+        })
+    }
+}
+
 impl Job {
     /// A run of `file`, with what its file leaves open filled in; checks the settings.
     pub(crate) fn new(
@@ -200,13 +222,7 @@ impl Job {
     ) -> anyhow::Result<Self> {
         if file.objective.is_empty() && file.phase.is_empty() {
             file.objective = if file.teacher.is_some() {
-                vec![
-                    ObjectiveConfig::SoftTargets(SoftTargetsConfig {
-                        weight: 0.5,
-                        ..SoftTargetsConfig::default()
-                    }),
-                    ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 }),
-                ]
+                file.step.usual_objectives()
             } else {
                 vec![ObjectiveConfig::HardLabels(HardLabelsConfig::default())]
             };
@@ -225,6 +241,8 @@ impl Job {
 
     pub(crate) fn run(&self) -> anyhow::Result<FinishedRun> {
         let file = &self.file;
+        let settings = file.phases()?;
+        let generator_folders = self.generator_folders(&settings)?;
         let teachers = self.open_teachers()?;
         let model_path = file
             .model
@@ -232,20 +250,29 @@ impl Job {
             .map(|m| model_folder(&m.from, self.quiet))
             .transpose()?;
         let sets = self.open_sets(&teachers)?;
-        let provenance = self.provenance(&teachers, model_path.as_deref())?;
+        let provenance = self.provenance(&teachers, model_path.as_deref(), &generator_folders)?;
         if RunState::of(&self.out)? == RunState::Finished {
             return already_finished(&self.out, file, &provenance);
         }
         let models = self.open_models(&sets, teachers, model_path.as_deref())?;
-        let settings = file.phases()?;
+        let generators = generator_folders.iter().map(|folder| {
+            let folder = folder.as_deref();
+            folder.map(|f| Generator::open(f, &self.device)).transpose()
+        });
+        let generators: Vec<Option<Generator>> = generators.collect::<anyhow::Result<_>>()?;
         let pair = Pair {
             student: &models.student,
             teacher: models.teachers.only(),
             seed: file.seed,
         };
-        let lessons = settings
-            .iter()
-            .map(|phase| Ok(Lessons::build(phase, &pair)?));
+        let lessons = settings.iter().zip(&generators).map(|(phase, generator)| {
+            let beside = Beside {
+                generator: generator.as_ref().map(|g| (&g.model, &g.tokenizer)),
+                student_tokenizer: Some(&models.tokenizer),
+                teacher_tokenizer: models.teachers.first().map(|(_, tokenizer)| tokenizer),
+            };
+            Ok(Lessons::build(phase, &pair, beside)?)
+        });
         let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
         let provides = models.teachers.provides();
         for lessons in &lessons {
@@ -314,9 +341,30 @@ impl Job {
         Sets::open(&self.file.data, teachers.target(), need)
     }
 
-    fn provenance(&self, teachers: &Teachers, model: Option<&Path>) -> anyhow::Result<Provenance> {
+    /// The folder of each phase's generator, where it has one.
+    fn generator_folders(&self, phases: &[ResolvedPhase]) -> anyhow::Result<Vec<Option<PathBuf>>> {
+        let names = phases.iter().map(|phase| phase.step.generator());
+        names
+            .map(|name| name.map(|n| model_folder(n, self.quiet)).transpose())
+            .collect()
+    }
+
+    /// `generators`: a folder for each phase that has one.
+    fn provenance(
+        &self,
+        teachers: &Teachers,
+        model: Option<&Path>,
+        generators: &[Option<PathBuf>],
+    ) -> anyhow::Result<Provenance> {
         let mut models = teachers.folders();
         models.extend(model.map(|folder| ("model".to_owned(), folder)));
+        for (number, folder) in (1..).zip(generators) {
+            let name = match generators.len() {
+                1 => "generator".to_owned(),
+                _ => format!("generator of phase {number}"),
+            };
+            models.extend(folder.as_deref().map(|folder| (name, folder)));
+        }
         let models: Vec<(&str, &Path)> = models.iter().map(|(n, p)| (n.as_str(), *p)).collect();
         let inputs = hash_inputs(&self.file.data, &models)?;
         Ok(provenance(self.file.seed, &self.device, inputs))
