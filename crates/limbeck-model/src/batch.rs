@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use limbeck_ops::{DropoutKey, Starts, mix64};
+use limbeck_ops::{DropoutKey, Pass, Starts, mix64};
 
+use crate::head::sentence_pass;
 use crate::tokenizer::Encoding;
 
 /// Sentences as one model reads them. `N` is the sum of their true lengths, `B` their number.
@@ -54,6 +55,11 @@ impl Batch {
     /// Whether there are no sentences.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same pass over one vector per sentence: with dropout rows of the sentences instead of the tokens.
+    pub fn by_sentence(&self, pass: &Pass) -> Pass {
+        sentence_pass(self, pass)
     }
 
     /// Dropout for this batch under a key that changes with every step.

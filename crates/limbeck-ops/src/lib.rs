@@ -36,7 +36,7 @@ mod relative;
 mod starts;
 mod threads;
 
-pub use activation::activation;
+pub use activation::{activation, leaky_relu};
 pub use attention::attention;
 pub use dropout::{DropoutKey, dropout, mix64};
 pub use embedding::{EmbeddingIds, embedding_sum};

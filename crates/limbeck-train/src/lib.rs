@@ -13,6 +13,7 @@ mod error;
 mod evaluate;
 mod filler;
 mod group;
+mod label_split;
 mod masking;
 mod objective;
 mod predictor;
@@ -34,6 +35,7 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, Predictions, TOKEN_BUDGET, check_teacher, evaluate, predict};
 pub use filler::MaskedLmFiller;
 pub use group::{Group, Pace, Updates};
+pub use label_split::{Balance, LabelSplit, Rest};
 pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
 pub use objective::{
     Given, HardLabels, HardLabelsConfig, LogitMse, LogitMseConfig, MseReduction, Objective,
@@ -45,7 +47,10 @@ pub use pretrain::{
 };
 pub use recipe::{HandsOn, Phase, train_phases};
 pub use schedule::Schedule;
-pub use step::{Lesson, Plain, Step, StepConfig};
+pub use step::{
+    GanBert, GanBertConfig, GanLosses, GanPasses, GanUpdates, Generator, Lesson, Plain, Step,
+    StepConfig, gan_losses,
+};
 pub use teacher::{LiveTeacher, Signal, Teacher};
 pub use train::{
     EvaluationEvent, Folders, Observer, Run, StepEvent, StepKeys, StepLoss, Summary, train,

@@ -1,5 +1,6 @@
 //! How a batch becomes gradients: one forward and one backward pass, or a method of its own.
 
+mod gan_bert;
 mod plain;
 
 use candle_core::Tensor;
@@ -8,6 +9,9 @@ use limbeck_ops::{Parameter, Pass, backward, mix64};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
 
+pub use gan_bert::{
+    GanBert, GanBertConfig, GanLosses, GanPasses, GanUpdates, Generator, losses as gan_losses,
+};
 pub use plain::Plain;
 
 use crate::TrainError;
@@ -28,6 +32,11 @@ pub trait Step {
 
     /// Whether it learns from a teacher's outputs on the training set, even where no objective does.
     fn needs_teacher(&self) -> bool {
+        false
+    }
+
+    /// Whether it can do with examples that have no label, whatever the objectives say.
+    fn takes_unlabelled(&self) -> bool {
         false
     }
 
@@ -178,14 +187,29 @@ pub enum StepConfig {
     /// One forward pass, the objectives, one backward pass.
     #[default]
     Plain,
+    /// GAN-BERT: a generator against the model's head, a discriminator; learns from unlabelled examples too.
+    GanBert(GanBertConfig),
 }
 
 impl StepConfig {
     /// The step for a pair of models.
-    pub fn build(&self, _pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
+    pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
         Ok(match self {
             Self::Plain => Box::new(Plain),
+            Self::GanBert(config) => Box::new(GanBert::new(*config, pair)?),
         })
+    }
+
+    /// The student with what the step trains of it, such as a head of another kind; before [`StepConfig::build`].
+    pub fn prepare(
+        &self,
+        student: SentenceClassifier,
+        seed: u64,
+    ) -> Result<SentenceClassifier, TrainError> {
+        match self {
+            Self::Plain => Ok(student),
+            Self::GanBert(config) => config.prepare(&student, seed),
+        }
     }
 }
 

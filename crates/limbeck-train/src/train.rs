@@ -158,6 +158,7 @@ impl Run<'_> {
         self.config.check()?;
         self.objective.check(self.teacher.map(Teacher::provides))?;
         self.step.check(self)?;
+        self.check_labels()?;
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
             if set.is_empty() {
@@ -172,6 +173,23 @@ impl Run<'_> {
         };
         empty("train", self.train)?;
         empty("dev", self.dev)
+    }
+}
+
+impl Run<'_> {
+    /// Fails where an objective needs labels that the training set lacks.
+    fn check_labels(&self) -> Result<(), TrainError> {
+        let needing = self.objective.objectives().find(|o| o.needs_labels());
+        let unlabelled = self.train.labels().iter().position(Option::is_none);
+        match (needing, unlabelled) {
+            (Some(objective), Some(row)) if !self.step.takes_unlabelled() => {
+                Err(TrainError::Unlabelled {
+                    id: self.train.ids()[row],
+                    objective: objective.name(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

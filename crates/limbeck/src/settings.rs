@@ -6,7 +6,7 @@ use std::path::Path;
 use limbeck_model::StudentConfig;
 use limbeck_report::Role;
 use limbeck_text::{DataSpec, Metric};
-use limbeck_train::{HandsOn, ObjectiveConfig, StepConfig, TrainConfig};
+use limbeck_train::{HandsOn, LabelSplit, ObjectiveConfig, StepConfig, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,12 @@ pub(crate) struct DataSettings {
     /// Dev and test sets cut from the training set, where it comes as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) split: Option<SplitSettings>,
+    /// Which training examples keep their labels, for learning from few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) labelled: Option<LabelSplit>,
+    /// Texts to learn from without labels, beside the training set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unlabelled: Option<DataSpec>,
     /// Further labelled sets, such as other domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) extra: Vec<ExtraSet>,

@@ -6,7 +6,7 @@ use std::path::Path;
 use limbeck_model::Target;
 use limbeck_report::{Input, hash_input};
 use limbeck_text::{
-    DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, split,
+    DataSpec, Dataset, Example, LabelSource, Metric, TaskKind, read_examples, read_texts, split,
 };
 
 use crate::settings::{BadSettings, DataSettings};
@@ -113,7 +113,7 @@ impl Sets {
         }
         let metrics = metrics(data, &kind)?;
         Ok(Self {
-            train,
+            train: with_unlabelled(train, data)?,
             dev,
             held_out,
             kind,
@@ -156,6 +156,31 @@ impl Sets {
         }
         Ok((all, metrics(data, &task_kind(target))?))
     }
+}
+
+/// The training set with the unlabelled texts after it, and the labels that are to stay.
+fn with_unlabelled(mut train: Vec<Example>, data: &DataSettings) -> anyhow::Result<Vec<Example>> {
+    if let Some(spec) = &data.unlabelled {
+        let next = train.iter().map(|example| example.id + 1).max();
+        let texts = read_texts(spec)?.into_iter();
+        let texts = texts.filter(|text| !text.first.is_empty());
+        train.extend((next.unwrap_or(0)..).zip(texts).map(|(id, text)| Example {
+            id,
+            text,
+            label: None,
+        }));
+    }
+    let Some(split) = data.labelled else {
+        return Ok(train);
+    };
+    let total = train.len();
+    let train = split.apply(train)?;
+    let labelled = train.iter().filter(|e| e.label.is_some()).count();
+    tracing::info!(
+        "labelled: {labelled} of the {} rows to learn from, made of {total}",
+        train.len()
+    );
+    Ok(train)
 }
 
 fn target(kind: &TaskKind) -> Target {
@@ -278,6 +303,7 @@ pub(crate) fn hash_inputs(
         ("train", &data.train),
         ("dev", &data.dev),
         ("test", &data.test),
+        ("unlabelled", &data.unlabelled),
     ];
     for (name, spec) in sets
         .into_iter()

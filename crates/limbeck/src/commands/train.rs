@@ -12,7 +12,7 @@ use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
     SplitMetrics, Summary as SeedSummary,
 };
-use limbeck_text::{Example, Label, write_submission};
+use limbeck_text::{Example, Label, Metric, write_submission};
 use limbeck_train::{
     CacheHeader, EncodedSet, Folders, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Phase,
     Predictions, Run, SoftTargetsConfig, Step, StoredTeacher, Summary, Teacher, TrainError,
@@ -162,6 +162,38 @@ impl Lessons {
     }
 }
 
+/// What the phases of a run are made of, beside the teacher.
+#[derive(Clone, Copy)]
+struct Plan<'a> {
+    settings: &'a [ResolvedPhase],
+    lessons: &'a [Lessons],
+    /// Training set and dev set.
+    sets: (&'a EncodedSet, &'a EncodedSet),
+    metrics: &'a [Metric],
+    seed: u64,
+}
+
+fn phases<'a>(plan: Plan<'a>, teacher: Option<&'a dyn Teacher>) -> Vec<Phase<'a>> {
+    let (train, dev) = plan.sets;
+    plan.settings
+        .iter()
+        .zip(plan.lessons)
+        .map(|(phase, lessons)| Phase {
+            run: Run {
+                train,
+                dev,
+                metrics: plan.metrics,
+                objective: &lessons.objective,
+                step: &*lessons.step,
+                teacher,
+                config: &phase.train,
+                seed: plan.seed,
+            },
+            hands_on: phase.hands_on,
+        })
+        .collect()
+}
+
 /// Models opened for a run.
 struct Models {
     student: SentenceClassifier,
@@ -218,6 +250,19 @@ impl Job {
             self.check_teacher(&models, &sets)?;
         }
 
+        let plan = Plan {
+            settings: &settings,
+            lessons: &lessons,
+            sets: (&train_set, &dev_set),
+            metrics: &sets.metrics,
+            seed: file.seed,
+        };
+        if !needs_teacher {
+            for phase in phases(plan, None) {
+                phase.run.check()?;
+            }
+        }
+
         interrupt::listen();
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
@@ -227,23 +272,7 @@ impl Job {
         } else {
             None
         };
-        let phases: Vec<Phase<'_>> = settings
-            .iter()
-            .zip(&lessons)
-            .map(|(phase, lessons)| Phase {
-                run: Run {
-                    train: &train_set,
-                    dev: &dev_set,
-                    metrics: &sets.metrics,
-                    objective: &lessons.objective,
-                    step: &*lessons.step,
-                    teacher: teacher.as_deref(),
-                    config: &phase.train,
-                    seed: file.seed,
-                },
-                hands_on: phase.hands_on,
-            })
-            .collect();
+        let phases = phases(plan, teacher.as_deref());
         let summary = self.train(&mut run, &phases, &models)?;
         let metrics = self.judge(&run, &sets, &models, &summary, started)?;
         let finished = run.finish(&metrics)?;
@@ -302,6 +331,10 @@ impl Job {
                 .into());
             }
         };
+        let phases = self.file.phases()?;
+        let student = phases
+            .iter()
+            .try_fold(student, |student, phase| phase.step.prepare(student, seed))?;
         if !student.fresh_tensors().is_empty() && self.file.student.is_none() {
             tracing::info!("drawn afresh: {}", student.fresh_tensors().join(", "));
         }
