@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use limbeck_ops::{DropoutKey, Starts, mix64};
+use limbeck_ops::{DropoutKey, Pass, Starts, mix64};
 
+use crate::head::sentence_pass;
 use crate::tokenizer::Encoding;
 
 /// Sentences as one model reads them. `N` is the sum of their true lengths, `B` their number.
@@ -59,6 +60,11 @@ impl Batch {
     /// A number for each token that depends on example and place alone, to key its randomness with.
     pub fn token_keys(&self) -> &[u64] {
         &self.rows
+    }
+
+    /// The same pass over one vector per sentence: with dropout rows of the sentences instead of the tokens.
+    pub fn by_sentence(&self, pass: &Pass) -> Pass {
+        sentence_pass(self, pass)
     }
 
     /// Dropout for this batch under a key that changes with every step.

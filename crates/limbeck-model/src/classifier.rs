@@ -9,7 +9,8 @@ use limbeck_ops::{Parameter, Pass, Queries, mean_pool};
 use crate::ModelError;
 use crate::batch::Batch;
 use crate::checkpoint::{Builder, Slot, WEIGHTS_FILE, Weights, write_tensors};
-use crate::config::{Architecture, ModelConfig, Target, TransformerConfig};
+use crate::config::{Architecture, HeadKind, ModelConfig, Target, TransformerConfig};
+use crate::discriminator::DISCRIMINATOR;
 use crate::encoder::{BiLstm, HiddenStates, Input, Last, Needs, Transformer};
 use crate::head::Head;
 use crate::seed::generator;
@@ -19,7 +20,7 @@ use crate::seed::generator;
 pub struct Output {
     /// `[B, C]`; one column for regression.
     pub logits: Tensor,
-    /// What the last linear layer reads, before dropout, `[B, H]`.
+    /// What the last linear layer (or a discriminator) reads, before dropout, `[B, H]`.
     pub pooled: Tensor,
     /// Embedding output and each layer's output, if asked for.
     pub hidden: Vec<Tensor>,
@@ -207,6 +208,22 @@ impl SentenceClassifier {
         &self.fresh
     }
 
+    /// The head, of a transformer.
+    pub(crate) fn head(&self) -> Option<&Head> {
+        match &self.body {
+            Body::Transformer { head, .. } => Some(head),
+            Body::BiLstm(_) => None,
+        }
+    }
+
+    /// Counts those as fresh too that were drawn before and are still there.
+    pub(crate) fn with_earlier_fresh(mut self, earlier: &[String]) -> Self {
+        let is_there = |name: &&String| self.slots.iter().any(|slot| slot.names.contains(name));
+        let earlier: Vec<String> = earlier.iter().filter(is_there).cloned().collect();
+        self.fresh.extend(earlier);
+        self
+    }
+
     /// All parameters, in a fixed order.
     pub fn parameters(&self) -> Vec<Parameter> {
         self.slots
@@ -387,7 +404,9 @@ fn build_transformer(
     }
     let head = Head::build(config, &prefix, outputs, builder)?;
     for name in builder.slots.iter_mut().flat_map(|slot| &mut slot.names) {
-        let is_head = name.starts_with("classifier") || name.starts_with("pre_classifier");
+        let is_head = ["classifier", "pre_classifier", DISCRIMINATOR]
+            .iter()
+            .any(|start| name.starts_with(start));
         if !is_head {
             *name = format!("{written}{}", name.strip_prefix(&prefix).unwrap_or(name));
         }
@@ -456,6 +475,11 @@ fn has_trained_head(config: &ModelConfig, weights: &Weights) -> bool {
 }
 
 fn has_trained_transformer_head(config: &TransformerConfig, weights: &Weights) -> bool {
+    if matches!(config.head, HeadKind::Discriminator(_)) {
+        return weights
+            .get(&format!("{DISCRIMINATOR}classifier.weight"))
+            .is_some();
+    }
     let name = match config.architecture {
         Architecture::Bert | Architecture::DistilBert => "classifier.weight",
         Architecture::Roberta | Architecture::MpNet => "classifier.out_proj.weight",

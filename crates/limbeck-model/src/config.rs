@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use limbeck_ops::Activation;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::ModelError;
@@ -66,6 +66,30 @@ pub enum HeadKind {
     TinyBertRelu,
     /// The mean over all tokens, then one linear layer.
     Mean,
+    /// The family's pooled vector, then GAN-BERT's discriminator, of whose classes the logits are the labels'.
+    Discriminator(ExtraClasses),
+}
+
+/// The classes that a GAN-BERT's discriminator tells apart beside the `k` labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ExtraClasses {
+    /// Generated vectors (Croce et al. 2020, Salimans et al. 2016).
+    #[default]
+    #[serde(rename = "k+1")]
+    Fake,
+    /// Unlabelled sentences, a class that is never a target, then generated vectors, as the released programs have it.
+    #[serde(rename = "k+2")]
+    UnknownAndFake,
+}
+
+impl ExtraClasses {
+    /// How many they are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Fake => 1,
+            Self::UnknownAndFake => 2,
+        }
+    }
 }
 
 impl HeadKind {
@@ -76,6 +100,8 @@ impl HeadKind {
             Self::Standard => "standard",
             Self::TinyBertRelu => "tinybert-relu",
             Self::Mean => "mean",
+            Self::Discriminator(ExtraClasses::Fake) => "gan-k+1",
+            Self::Discriminator(ExtraClasses::UnknownAndFake) => "gan-k+2",
         }
     }
 }
@@ -429,6 +455,13 @@ impl TransformerConfig {
         self
     }
 
+    /// The same model with a discriminator for a head.
+    pub(crate) fn with_discriminator(mut self, classes: ExtraClasses, dropout: f64) -> Self {
+        self.head = HeadKind::Discriminator(classes);
+        self.classifier_dropout = dropout;
+        self
+    }
+
     /// Keys for `config.json`, those read updated and the others as they were.
     pub fn to_json(&self, target: Option<&Target>) -> Value {
         let mut raw = self.raw.clone();
@@ -478,6 +511,16 @@ impl TransformerConfig {
         }
         if self.head != HeadKind::Standard {
             set(HeadKind::KEY, json!(self.head.name()));
+        }
+        if matches!(self.head, HeadKind::Discriminator(_)) {
+            let key = if distil {
+                "seq_classif_dropout"
+            } else {
+                "classifier_dropout"
+            };
+            set(key, json!(self.classifier_dropout));
+            // No class of transformers has this head.
+            raw.remove("architectures");
         }
         if let Some(target) = target {
             write_target(&mut raw, target);
@@ -625,7 +668,13 @@ impl Keys<'_> {
         let Some(value) = self.present(HeadKind::KEY) else {
             return Ok(HeadKind::Standard);
         };
-        let kinds = [HeadKind::Standard, HeadKind::TinyBertRelu, HeadKind::Mean];
+        let kinds = [
+            HeadKind::Standard,
+            HeadKind::TinyBertRelu,
+            HeadKind::Mean,
+            HeadKind::Discriminator(ExtraClasses::Fake),
+            HeadKind::Discriminator(ExtraClasses::UnknownAndFake),
+        ];
         let kind = kinds
             .into_iter()
             .find(|kind| value.as_str() == Some(kind.name()));
@@ -633,7 +682,7 @@ impl Keys<'_> {
             self.wrong(
                 HeadKind::KEY,
                 &value.to_string(),
-                "`standard`, `tinybert-relu` or `mean`",
+                "`standard`, `tinybert-relu`, `mean`, `gan-k+1` or `gan-k+2`",
             )
         })
     }

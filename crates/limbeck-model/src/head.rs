@@ -7,6 +7,7 @@ use crate::ModelError;
 use crate::batch::Batch;
 use crate::checkpoint::{Builder, Init};
 use crate::config::{Architecture, HeadKind, TransformerConfig};
+use crate::discriminator::Discriminator;
 use crate::encoder::{Last, build_norm, first_rows};
 
 const FIRST_SITE: u32 = 4;
@@ -74,6 +75,12 @@ enum Layers {
     Relu { dense: Dense, classifier: Dense },
     /// mean over tokens, dropout, linear.
     Mean { classifier: Dense },
+    /// the family's dense layer, then a discriminator (GAN-BERT).
+    Discriminator {
+        pooler: Dense,
+        relu: bool,
+        discriminator: Discriminator,
+    },
 }
 
 impl Head {
@@ -87,6 +94,22 @@ impl Head {
         let init = Init::Normal(config.initializer_range);
         let mut dense = |name: &str, outputs| Dense::build(name, outputs, hidden, init, builder);
         let layers = match (config.head, config.architecture) {
+            (HeadKind::Discriminator(classes), architecture) => Layers::Discriminator {
+                pooler: match architecture {
+                    Architecture::Bert => dense(&format!("{prefix}pooler.dense"), hidden)?,
+                    Architecture::Roberta | Architecture::MpNet => {
+                        dense("classifier.dense", hidden)?
+                    }
+                    Architecture::DistilBert => dense("pre_classifier", hidden)?,
+                },
+                relu: architecture == Architecture::DistilBert,
+                discriminator: Discriminator::build(
+                    (hidden, outputs),
+                    classes,
+                    config.classifier_dropout,
+                    builder,
+                )?,
+            },
             (HeadKind::Mean, _) => Layers::Mean {
                 classifier: dense("classifier", outputs)?,
             },
@@ -118,6 +141,14 @@ impl Head {
         }
     }
 
+    /// The discriminator, if this head has one.
+    pub fn discriminator(&self) -> Option<&Discriminator> {
+        match &self.layers {
+            Layers::Discriminator { discriminator, .. } => Some(discriminator),
+            _ => None,
+        }
+    }
+
     /// Logits `[B, C]` and the vector that the last linear layer reads before dropout, `[B, H]`.
     pub(crate) fn apply(
         &self,
@@ -134,6 +165,17 @@ impl Head {
             }
             Last::All(x) => first_rows(x, batch)?,
         };
+        if let Layers::Discriminator {
+            pooler,
+            relu,
+            discriminator,
+        } = &self.layers
+        {
+            let dense = pooler.apply(&first, pass)?;
+            let pooled = if *relu { dense.relu()? } else { dense.tanh()? };
+            let verdict = discriminator.judge(&pooled, pass)?;
+            return Ok((discriminator.label_logits(&verdict)?, pooled));
+        }
         let (pooled, classifier) = match &self.layers {
             Layers::Pooler {
                 pooler,
@@ -149,6 +191,7 @@ impl Head {
             }
             Layers::Relu { dense, classifier } => (dense.apply(&first, pass)?.relu()?, classifier),
             Layers::Mean { classifier } => (first, classifier),
+            Layers::Discriminator { .. } => unreachable!("returned above"),
         };
         let logits = classifier.apply(&dropout(&pooled, self.dropout, HEAD_SITE, pass)?, pass)?;
         Ok((logits, pooled))

@@ -7,6 +7,7 @@ mod batch;
 mod checkpoint;
 mod classifier;
 mod config;
+mod discriminator;
 mod encoder;
 mod error;
 mod head;
@@ -24,8 +25,9 @@ pub use batch::{Batch, batches_by_tokens};
 pub use checkpoint::{Slot, WEIGHTS_FILE, Weights, write_tensors};
 pub use classifier::{Output, SentenceClassifier};
 pub use config::{
-    Architecture, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
+    Architecture, ExtraClasses, HeadKind, ModelConfig, ReducedEmbeddings, Target, TransformerConfig,
 };
+pub use discriminator::{Discriminator, Verdict};
 pub use encoder::{
     BiLstm, BiLstmConfig, EmbeddingMode, Encoded, HiddenStates, Input, Last, Needs, Transformer,
 };

@@ -16,6 +16,11 @@ pub fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
     x.contiguous()?.apply_op1(ActivationOp(function))
 }
 
+/// `x` where it is positive, elsewhere `slope · x` (Maas et al. 2013), for the few rows of a head.
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
+    (x.relu()? * (1.0 - slope))? + (x * slope)?
+}
+
 struct ActivationOp(Activation);
 
 impl CustomOp1 for ActivationOp {

@@ -37,7 +37,7 @@ mod relative;
 mod starts;
 mod threads;
 
-pub use activation::activation;
+pub use activation::{activation, leaky_relu};
 pub use attention::attention;
 pub use attention_maps::AttentionMaps;
 pub use dropout::{DropoutKey, dropout, mix64};

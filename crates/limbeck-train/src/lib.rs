@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod filler;
 mod group;
+mod label_split;
 mod masking;
 mod objective;
 mod predictor;
@@ -41,6 +42,7 @@ pub use evaluate::{
 };
 pub use filler::MaskedLmFiller;
 pub use group::{Group, Pace, Updates};
+pub use label_split::{Balance, LabelSplit, Rest};
 pub use masking::{MaskUnit, MaskedBatch, MaskedRow, Masker, MaskingConfig};
 pub use objective::{
     AnnealedLogits, AnnealedLogitsConfig, AttentionMapsConfig, AttentionScores,
@@ -62,10 +64,11 @@ pub use schedule::Schedule;
 pub use step::{
     Ad2, Ad2Config, AdversarialTarget, Ascent, BallConfig, Beside, Bound, CildaConfig, Contrast,
     Contrasted, DeltaConfig, Divergence, DivergenceGradient, DivergenceKind, Embedded, FreeLb,
-    FreeLbConfig, FreeLbDeltaConfig, GeneratorConfig, GeneratorModelConfig, Lesson, Maps, Masked,
-    Masks, MateKdConfig, MinMax, Norm, Passes, Perturbation, Plain, Smart, SmartConfig, Span,
-    StartConfig, Step, StepConfig, UnitConfig, Whole, all_layers, contrastive_loss, cosines,
-    gumbel, symmetric_divergence,
+    FreeLbConfig, FreeLbDeltaConfig, GanBert, GanBertConfig, GanLosses, GanPasses, GanUpdates,
+    Generator, GeneratorConfig, GeneratorModelConfig, Lesson, Maps, Masked, Masks, MateKdConfig,
+    MinMax, Norm, Passes, Perturbation, Plain, Smart, SmartConfig, Span, StartConfig, Step,
+    StepConfig, UnitConfig, Whole, all_layers, contrastive_loss, cosines, gan_losses, gumbel,
+    symmetric_divergence,
 };
 pub use stored_set::{SetHeader, StoredSet};
 pub use survey::Survey;

@@ -87,6 +87,11 @@ pub trait Objective {
         false
     }
 
+    /// Whether it learns from gold labels.
+    fn needs_labels(&self) -> bool {
+        false
+    }
+
     /// What it needs of student and teacher beside logits.
     fn needs(&self) -> Needs {
         Needs::NOTHING
@@ -442,6 +447,15 @@ impl WeightedSum {
             }
         }
         Ok(())
+    }
+
+    /// The weight of the objective of this name; 0 where there is none.
+    pub fn weight_of(&self, name: &str) -> f64 {
+        let terms = self.terms.iter();
+        terms
+            .filter(|(_, objective)| objective.name() == name)
+            .map(|(weight, _)| weight)
+            .sum()
     }
 
     /// What all terms together need beside logits.

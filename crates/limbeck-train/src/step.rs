@@ -5,6 +5,7 @@ mod ascent;
 mod cilda;
 mod embedded;
 mod free_lb;
+mod gan_bert;
 mod mate_kd;
 mod min_max;
 mod perturbation;
@@ -24,6 +25,9 @@ pub use ascent::{
 pub use cilda::CildaConfig;
 pub use embedded::Embedded;
 pub use free_lb::{FreeLb, FreeLbConfig};
+pub use gan_bert::{
+    GanBert, GanBertConfig, GanLosses, GanPasses, GanUpdates, Generator, losses as gan_losses,
+};
 pub use mate_kd::MateKdConfig;
 pub use min_max::{
     Beside, Contrast, Contrasted, Divergence, DivergenceKind, GeneratorConfig,
@@ -54,6 +58,11 @@ pub trait Step {
 
     /// Whether it learns from a teacher's outputs on the training set, even where no objective does.
     fn needs_teacher(&self) -> bool {
+        false
+    }
+
+    /// Whether it can do with examples that have no label, whatever the objectives say.
+    fn takes_unlabelled(&self) -> bool {
         false
     }
 
@@ -218,6 +227,8 @@ pub enum StepConfig {
     MateKd(MateKdConfig),
     /// The same with a contrastive loss between all layers (CILDA).
     Cilda(CildaConfig),
+    /// GAN-BERT: a generator against the model's head, a discriminator; learns from unlabelled examples too.
+    GanBert(GanBertConfig),
 }
 
 impl StepConfig {
@@ -245,7 +256,25 @@ impl StepConfig {
             Self::Smart(config) => Box::new(Smart::new(*config, regression)?),
             Self::MateKd(config) => Box::new(config.build(pair, beside)?),
             Self::Cilda(config) => Box::new(config.build(pair, beside)?),
+            Self::GanBert(config) => Box::new(GanBert::new(*config, pair)?),
         })
+    }
+
+    /// Whether it learns from rows without gold labels, whatever the objectives are.
+    pub fn learns_without_labels(&self) -> bool {
+        matches!(self, Self::GanBert(_))
+    }
+
+    /// The student with what the step trains of it, such as a head of another kind; before [`StepConfig::build`].
+    pub fn prepare(
+        &self,
+        student: SentenceClassifier,
+        seed: u64,
+    ) -> Result<SentenceClassifier, TrainError> {
+        match self {
+            Self::GanBert(config) => config.prepare(&student, seed),
+            _ => Ok(student),
+        }
     }
 
     /// The name of the masked language model that it needs beside the pair, if it does.
@@ -253,7 +282,9 @@ impl StepConfig {
         let generator = match self {
             Self::MateKd(config) => &config.generator,
             Self::Cilda(config) => &config.generator,
-            Self::Plain | Self::Ad2(_) | Self::FreeLb(_) | Self::Smart(_) => return None,
+            Self::Plain | Self::Ad2(_) | Self::FreeLb(_) | Self::Smart(_) | Self::GanBert(_) => {
+                return None;
+            }
         };
         match generator {
             Some(GeneratorConfig::Model(model)) => Some(&model.from),
@@ -269,7 +300,9 @@ impl StepConfig {
             Self::Cilda(config) => (1.0 / 3.0, config.temperature, config.divergence),
             // Algorithm 1 of AD².
             Self::Ad2(config) => (1.0, config.temperature, DivergenceKind::Kl),
-            Self::Plain | Self::FreeLb(_) | Self::Smart(_) => (0.5, 1.0, DivergenceKind::Kl),
+            Self::Plain | Self::FreeLb(_) | Self::Smart(_) | Self::GanBert(_) => {
+                (0.5, 1.0, DivergenceKind::Kl)
+            }
         };
         vec![
             ObjectiveConfig::SoftTargets(SoftTargetsConfig {

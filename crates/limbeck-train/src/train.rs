@@ -160,6 +160,7 @@ impl Run<'_> {
         self.objective.check_settings(self.config)?;
         self.check_tokens()?;
         self.step.check(self)?;
+        self.check_labels()?;
         let empty = |setting, set: &EncodedSet| {
             let expected = "at least one example".to_owned();
             if set.is_empty() {
@@ -181,6 +182,23 @@ impl Run<'_> {
         match self.teacher.and_then(Teacher::reads) {
             Some(teacher) if self.objective.needs().of_all_tokens() => {
                 self.train.check_same_tokens(teacher)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Fails where an objective needs labels that the training set lacks.
+    fn check_labels(&self) -> Result<(), TrainError> {
+        let needing = self.objective.objectives().find(|o| o.needs_labels());
+        let unlabelled = self.train.labels().iter().position(Option::is_none);
+        match (needing, unlabelled) {
+            (Some(objective), Some(row)) if !self.step.takes_unlabelled() => {
+                Err(TrainError::Unlabelled {
+                    id: self.train.ids()[row],
+                    objective: objective.name(),
+                })
             }
             _ => Ok(()),
         }

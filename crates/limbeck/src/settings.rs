@@ -7,7 +7,7 @@ use std::path::Path;
 use limbeck_model::StudentConfig;
 use limbeck_report::Role;
 use limbeck_text::{DataSpec, Metric};
-use limbeck_train::{Average, HandsOn, ObjectiveConfig, StepConfig, TrainConfig};
+use limbeck_train::{Average, HandsOn, LabelSplit, ObjectiveConfig, StepConfig, TrainConfig};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -150,7 +150,8 @@ pub(crate) struct ResolvedPhase {
 impl ResolvedPhase {
     /// Whether every training row has to have a gold label.
     pub(crate) fn needs_labels(&self) -> bool {
-        self.step.needs_labels() || self.objective.iter().any(ObjectiveConfig::needs_labels)
+        let by_objectives = self.objective.iter().any(ObjectiveConfig::needs_labels);
+        self.step.needs_labels() || by_objectives && !self.step.learns_without_labels()
     }
 }
 
@@ -188,6 +189,9 @@ pub(crate) struct DataSettings {
     /// A part of the training set, to see what less data or time is worth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) train_sample: Option<SampleSettings>,
+    /// Which training examples keep their labels, for learning from few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) labelled: Option<LabelSplit>,
     /// Further labelled sets, such as other domains.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) extra: Vec<ExtraSet>,

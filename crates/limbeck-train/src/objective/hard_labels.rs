@@ -35,6 +35,10 @@ impl Objective for HardLabels {
         "hard-labels"
     }
 
+    fn needs_labels(&self) -> bool {
+        true
+    }
+
     fn loss(
         &self,
         student: &Output,

@@ -153,7 +153,7 @@ impl Sets {
         let mut train = sample(train, data.train_sample)?;
         train.extend(transfer_rows(&data.transfer, first_id)?);
         Ok(Self {
-            train: TrainingSet::Memory(train),
+            train: TrainingSet::Memory(with_split(train, data)?),
             dev,
             held_out,
             kind,
@@ -248,6 +248,21 @@ fn sample(rows: Vec<Example>, settings: Option<SampleSettings>) -> anyhow::Resul
     }
     let chosen = rows.into_iter().zip(chosen).filter(|(_, chosen)| *chosen);
     Ok(chosen.map(|(row, _)| row).collect())
+}
+
+/// The rows that learn, with the labels that are to stay.
+fn with_split(train: Vec<Example>, data: &DataSettings) -> anyhow::Result<Vec<Example>> {
+    let Some(split) = data.labelled else {
+        return Ok(train);
+    };
+    let total = train.len();
+    let train = split.apply(train)?;
+    let labelled = train.iter().filter(|e| e.label.is_some()).count();
+    tracing::info!(
+        "labelled: {labelled} of the {} rows to learn from, made of {total}",
+        train.len()
+    );
+    Ok(train)
 }
 
 /// The test set, and the extra ones.

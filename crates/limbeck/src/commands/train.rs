@@ -12,11 +12,11 @@ use limbeck_report::{
     FinishedRun, Headline, Metrics, ModelSummary, Prediction, Provenance, Role, RunDir, RunState,
     SplitMetrics, Summary as SeedSummary,
 };
-use limbeck_text::{Example, Label, write_submission};
+use limbeck_text::{Example, Label, Metric, write_submission};
 use limbeck_train::{
     Average, Beside, EncodedSet, Evaluation, Folders, HardLabelsConfig, ObjectiveConfig, Pair,
-    Phase, Predictions, Run, Step, Summary, TrainError, WeightedSum, check_teacher, divergence,
-    predict, score_predictions, train_phases,
+    Phase, Predictions, Run, Step, Summary, Teacher, TrainError, WeightedSum, check_teacher,
+    divergence, predict, score_predictions, train_phases,
 };
 
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
@@ -176,6 +176,38 @@ impl Lessons {
     }
 }
 
+/// What the phases of a run are made of, beside the teacher.
+#[derive(Clone, Copy)]
+struct Plan<'a> {
+    settings: &'a [ResolvedPhase],
+    lessons: &'a [Lessons],
+    /// Training set and dev set.
+    sets: (&'a EncodedSet, &'a EncodedSet),
+    metrics: &'a [Metric],
+    seed: u64,
+}
+
+fn phases<'a>(plan: Plan<'a>, teacher: Option<&'a dyn Teacher>) -> Vec<Phase<'a>> {
+    let (train, dev) = plan.sets;
+    plan.settings
+        .iter()
+        .zip(plan.lessons)
+        .map(|(phase, lessons)| Phase {
+            run: Run {
+                train,
+                dev,
+                metrics: plan.metrics,
+                objective: &lessons.objective,
+                step: &*lessons.step,
+                teacher,
+                config: &phase.train,
+                seed: plan.seed,
+            },
+            hands_on: phase.hands_on,
+        })
+        .collect()
+}
+
 /// Models opened for a run.
 struct Models {
     student: SentenceClassifier,
@@ -285,6 +317,18 @@ impl Job {
         let train_set = encode_training(&sets.train, &models.tokenizer, max_tokens, shared, quiet)?;
         let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
         let teacher_on_dev = self.teachers_on_dev(&models.teachers, &sets, needs_teacher)?;
+        let plan = Plan {
+            settings: &settings,
+            lessons: &lessons,
+            sets: (&train_set, &dev_set),
+            metrics: &sets.metrics,
+            seed: file.seed,
+        };
+        if !needs_teacher {
+            for phase in phases(plan, None) {
+                phase.run.check()?;
+            }
+        }
 
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
@@ -301,23 +345,7 @@ impl Job {
         } else {
             None
         };
-        let phases: Vec<Phase<'_>> = settings
-            .iter()
-            .zip(&lessons)
-            .map(|(phase, lessons)| Phase {
-                run: Run {
-                    train: &train_set,
-                    dev: &dev_set,
-                    metrics: &sets.metrics,
-                    objective: &lessons.objective,
-                    step: &*lessons.step,
-                    teacher: teacher.as_deref(),
-                    config: &phase.train,
-                    seed: file.seed,
-                },
-                hands_on: phase.hands_on,
-            })
-            .collect();
+        let phases = phases(plan, teacher.as_deref());
         let summary = self.train(&mut run, &phases, &models)?;
         let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;
         self.compare_with_teacher(&mut metrics, &sets, &models, teacher_on_dev)?;
@@ -429,6 +457,10 @@ impl Job {
                 .into());
             }
         };
+        let phases = self.file.phases()?;
+        let student = phases
+            .iter()
+            .try_fold(student, |student, phase| phase.step.prepare(student, seed))?;
         if !student.fresh_tensors().is_empty() && self.file.student.is_none() {
             tracing::info!("drawn afresh: {}", student.fresh_tensors().join(", "));
         }

@@ -48,11 +48,17 @@ impl TrainingSet {
             None => {
                 let files = data.train.iter().chain(&data.transfer);
                 let sizes = files.map(|spec| fs_err::metadata(&spec.path).map_or(0, |m| m.len()));
-                data.split.is_none() && data.train_sample.is_none() && sizes.sum::<u64>() >= LARGE
+                data.split.is_none()
+                    && data.train_sample.is_none()
+                    && data.labelled.is_none()
+                    && sizes.sum::<u64>() >= LARGE
             }
         };
         if store && data.split.is_some() {
             return Err(BadSettings::new("`data`: found both `store` and `split`, expected a dev set of its own for a training set on disk; give `dev`").into());
+        }
+        if store && data.labelled.is_some() {
+            return Err(BadSettings::new("`data`: found both `store` and `labelled`, expected one of them; labels are left out of sets in memory").into());
         }
         if store && data.train_sample.is_some() {
             return Err(BadSettings::new("`data`: found both `store` and `train-sample`, expected one of them; a sample is kept in memory").into());

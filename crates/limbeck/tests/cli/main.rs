@@ -7,6 +7,7 @@ mod attack;
 mod augment;
 mod errors;
 mod files;
+mod gan_bert;
 mod place;
 mod pretrain;
 mod resources;
