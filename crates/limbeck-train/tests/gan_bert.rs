@@ -237,7 +237,7 @@ fn the_two_losses_of_generated_vectors_pull_to_one_half() {
     let both = |z: &Tensor| (fake(z) + real(z)).unwrap();
     let half = 2.0_f64.ln(); // a third logit that makes P one half beside two of 0
     for logits in [
-        [0.3, -1.2, 0.8],
+        [0.3_f64, -1.2, 0.8],
         [2.0, 1.0, -3.0],
         [0.0, 0.0, 6.0],
         [0.0, 0.0, half],
@@ -276,7 +276,7 @@ fn the_two_losses_of_generated_vectors_pull_to_one_half() {
 fn unknown_takes_mass_but_is_never_a_target() {
     let labels = [Some(0), None, Some(2)];
     // Three labels, "unknown", "fake": the gradient is p over all but "fake", less one at the target.
-    let rows = [
+    let rows: [[f64; 5]; 3] = [
         [0.4, -1.0, 0.2, 0.9, 3.0],
         [1.0, 2.0, 3.0, 4.0, 5.0],
         [-0.5, 0.0, 1.5, -2.0, 0.1],
@@ -691,24 +691,29 @@ fn a_resumed_run_equals_an_uninterrupted_one_with_its_generator() {
 #[test]
 fn leaky_updates_end_with_half_of_the_mass_on_fake() {
     // What S0's logs show: a generator's loss of 0.70 from the first epoch on, whatever the data.
-    let last_losses = |updates| {
-        let folder = tempfile::tempdir().unwrap();
-        let long = TrainConfig {
-            epochs: 60.0,
-            evaluate_every: 100,
-            ..train_config()
-        };
-        let left = run_in(folder.path(), updates, &long, None);
-        let (_, _, terms) = left.watcher.losses.last().unwrap().clone();
-        terms.into_iter().collect::<BTreeMap<_, _>>()
+    let folder = tempfile::tempdir().unwrap();
+    let long = TrainConfig {
+        epochs: 60.0,
+        evaluate_every: 100,
+        ..train_config()
     };
-    let leaky = last_losses(GanUpdates::Leaky);
-    let adversarial = leaky["generator"] - leaky["feature-matching"];
+    let left = run_in(folder.path(), GanUpdates::Leaky, &long, None);
+    let steps = left.watcher.losses;
+    let mean = |steps: &[(u64, f64, Vec<(&str, f64)>)], name: &str| {
+        let values = steps.iter().flat_map(|(_, _, terms)| terms);
+        let values: Vec<f64> = values
+            .filter(|(n, _)| *n == name)
+            .map(|(_, v)| *v)
+            .collect();
+        values.iter().sum::<f64>() / values.len() as f64
+    };
     let half = std::f64::consts::LN_2;
-    assert!((adversarial - half).abs() < 0.05, "{leaky:?}");
-    assert!((leaky["generated"] - half).abs() < 0.05, "{leaky:?}");
-    let separate = last_losses(GanUpdates::Separate);
-    assert!((separate["generated"] - half).abs() > 0.1, "{separate:?}");
+    let last = &steps[steps.len() - 50..];
+    let fooled = mean(last, "generator") - mean(last, "feature-matching");
+    assert!((fooled - half).abs() < 0.1, "{fooled}");
+    assert!((mean(last, "generated") - half).abs() < 0.1);
+    // It did not begin there: with four classes alike, "fake" has a quarter of the mass.
+    assert!(mean(&steps[..1], "generated") > half + 0.3);
 }
 
 #[test]
