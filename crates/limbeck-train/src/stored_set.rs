@@ -210,11 +210,12 @@ fn make(
     if done == header.examples {
         return Ok(end);
     }
-    for example in (&mut *examples).take(done) {
+    for example in Iterator::take(&mut *examples, done) {
         example?;
     }
     while done < header.examples {
-        let chunk: Vec<Example> = (&mut *examples).take(CHUNK).collect::<Result<_, _>>()?;
+        let chunk: Vec<Example> =
+            Iterator::take(&mut *examples, CHUNK).collect::<Result<_, _>>()?;
         if chunk.is_empty() || done + chunk.len() > header.examples {
             let problem = format!(
                 "the data has not the {} examples that it had; its files changed meanwhile",
@@ -228,7 +229,7 @@ fn make(
         for (example, encoding) in chunk.iter().zip(&encodings) {
             for (&id, &segment) in encoding.ids.iter().zip(&encoding.segments) {
                 debug_assert!(id < SECOND_SEGMENT && segment < 2);
-                words.extend((id | segment << 31).to_le_bytes());
+                words.extend((id | (segment << 31)).to_le_bytes());
             }
             end += encoding.ids.len() as u64;
             let (id, label) = (example.id, example.label);

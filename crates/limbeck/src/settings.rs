@@ -364,6 +364,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_run_files_of_the_examples_are_valid() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let mut count = 0;
+        for folder in ["assistant-chain", "methods", "movie-reviews", "sst2"] {
+            for entry in fs_err::read_dir(examples.join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                // Of another command.
+                if path.extension().is_none_or(|e| e != "toml") || name.starts_with("masked-lm") {
+                    continue;
+                }
+                let file = RunFile::read(&path, &[]).unwrap_or_else(|e| panic!("{e}"));
+                file.phases().unwrap_or_else(|e| panic!("{name}: {e}"));
+                count += 1;
+            }
+        }
+        assert!(count > 15, "{count}");
+    }
+
+    #[test]
     fn overrides_reach_nested_keys() {
         let mut table: toml::Table = toml::from_str("seed = 1\n[train]\nepochs = 3.0").unwrap();
         for item in [

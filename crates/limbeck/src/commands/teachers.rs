@@ -85,6 +85,11 @@ impl Teachers {
         }
     }
 
+    /// Whether there is more than one.
+    pub(crate) fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
     /// What they give beside logits; `None` without any.
     pub(crate) fn provides(&self) -> Option<Needs> {
         match &self.0[..] {

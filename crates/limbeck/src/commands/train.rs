@@ -309,6 +309,14 @@ impl Job {
         let provides = models.teachers.provides();
         for lessons in &lessons {
             lessons.objective.check(provides)?;
+            // What a step sees of a teacher is not averaged either.
+            if models.teachers.are_several() && lessons.needs() != Needs::NOTHING {
+                let problem = format!(
+                    "`teacher.ensemble`: `step = \"{}\"` learns from inside a teacher, and only logits are averaged; give one teacher",
+                    lessons.step.name()
+                );
+                return Err(BadSettings::new(problem).into());
+            }
         }
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
         let dev_set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;

@@ -25,7 +25,7 @@ pub(crate) enum TrainingSet {
     Memory(Vec<Example>),
     /// Where they are.
     Files {
-        files: TrainingFiles,
+        files: Box<TrainingFiles>,
         survey: Survey,
     },
 }
@@ -87,7 +87,10 @@ impl TrainingSet {
                 return Err(files.one_class(total)?.into());
             }
         }
-        Ok(Self::Files { files, survey })
+        Ok(Self::Files {
+            files: Box::new(files),
+            survey,
+        })
     }
 
     /// Number of rows.
