@@ -7,12 +7,14 @@ TextAttack runs in two settings: every query padded to 512 tokens, as its wrappe
 `--padded-examples` (it takes seconds for each), and to 64 tokens, its best for these sentences, on the first `--rival-examples`.
 Ratios are of queries per second, repeated ones counted, because sentences differ in the queries that they take: on equal examples
 with equal results that is the ratio of examples per second. Of the work alone: neither program's start is counted for attacks; for
-augmentation limbeck's whole process is, TextAttack's import is not. TextFooler has no randomness, so there both have to find the same texts with the same number of queries. Run it on a quiet
-machine; all programs use the same number of threads.
+augmentation limbeck's whole process is, TextAttack's import is not. TextFooler has no randomness, so there both have to find the
+same texts with the same number of queries. Run it on a quiet machine; all programs use the same number of threads. On one that is
+not, `--clock processor --threads 1` counts processor time instead of seconds, limbeck's start included.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,9 +40,16 @@ def arguments():
     parser.add_argument("--rival-rows", type=int, help="rows that TextAttack augments; default: as many as limbeck")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
     parser.add_argument("--threshold", type=float, default=0.8175, help="of TextFooler's sentence similarity, for both")
     parser.add_argument("--work", nargs="*", default=list(ATTACKS + AUGMENTERS))
     return parser.parse_args()
+
+
+def processor_seconds():
+    """Of all programs that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run(command):
@@ -71,6 +80,8 @@ class Bench:
         self.count += 1
         out = self.folder / f"limbeck-{self.count}"
         threads = ["--threads", self.args.threads, "--quiet"]
+        clock = processor_seconds if self.args.clock == "processor" else time.perf_counter
+        begun = clock()
         if work in ATTACKS:
             run(
                 [self.args.limbeck, *threads, "attack", self.args.model, "--data", self.run_file, "--recipe", work]
@@ -80,23 +91,22 @@ class Bench:
             metrics = json.loads((out / "metrics.json").read_text())
             found = [json.loads(line) for line in (out / "attack.jsonl").read_text().splitlines()]
             summary = metrics["summary"]
+            seconds = metrics["wall-time-s"] if self.args.clock == "wall" else clock() - begun
             return {
-                "per_second": metrics["examples-per-s"],
-                "speed": sum(row["queries"] for row in found) / metrics["wall-time-s"],
-                "examples": len(found),
+                "per_second": len(found) / seconds,
+                "speed": sum(row["queries"] for row in found) / seconds,
                 "succeeded": summary["succeeded"],
                 "failed": summary["failed"],
                 "skipped": summary["skipped"],
                 "found": [(row["outcome"], row["perturbed"]["columns"][0][1], row["queries"]) for row in found],
             }
         recipe = work.removeprefix("augment-")
-        begun = time.perf_counter()
         run(
             [self.args.limbeck, *threads, "augment", "--recipe", recipe, "--input", self.rows, "--count", 2]
             + ["--word-fraction", 0.2, "--set", f"resources.word-vectors={self.args.vectors}", "--exclude-original"]
             + ["--out", out.with_suffix(".tsv")]
         )
-        seconds = time.perf_counter() - begun
+        seconds = clock() - begun
         outputs = len(out.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()) - 1
         return {"per_second": self.args.rows / seconds, "speed": self.args.rows / seconds, "outputs": outputs}
 
@@ -107,6 +117,7 @@ class Bench:
             + ["--examples", examples, "--wordnet", self.args.wordnet, "--tagger", self.args.tagger]
             + ["--stop-words", self.args.stop_words, "--vectors", self.folder / "vectors", "--encoder", self.args.encoder]
             + ["--threshold", self.args.threshold, "--max-length", max_length, "--threads", self.args.threads]
+            + ["--clock", self.args.clock]
         )
         record = json.loads(out.strip().splitlines()[-1])
         return record | {"speed": record["queries"] / record["seconds"] if "queries" in record else record["per_second"]}
