@@ -1,13 +1,14 @@
 //! The time of one step of each method, relative to vanilla distillation.
 //!
 //! `cargo bench -p limbeck-train --bench methods -- --model DIR --data SST-2/train.tsv` takes the same batches through a
-//! step of each method in turn, several rounds, and prints for each the ratios to vanilla distillation in the same round:
-//! median, smallest and largest. The teacher's outputs are at hand, as from a store. Also: `--student`, as `[student]` in
+//! step of each method in turn, several rounds, and prints for each the ratios to vanilla distillation in the same round, of
+//! wall time and of processor's time: median, smallest and largest. The teacher's outputs are at hand, as from a store. Also: `--student`, as `[student]` in
 //! a run file; `--only a,b`; `--rounds`, `--steps`, `--threads`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use candle_core::Device;
 use limbeck_model::{Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer};
@@ -147,27 +148,35 @@ fn main() {
         .iter()
         .filter(|(name, _)| only.is_empty() || only.iter().any(|part| name.contains(&**part)));
     let methods: Vec<_> = methods.collect();
-    let mut ratios = vec![Vec::new(); methods.len()];
-    let mut vanilla = Vec::new();
+    let mut ratios = vec![[Vec::new(), Vec::new()]; methods.len()];
+    let mut vanilla = [Vec::new(), Vec::new()];
     for round in 0..=bench.arguments.rounds {
         let base = bench.seconds_per_step(VANILLA.1);
         let measured = methods
             .iter()
-            .map(|(_, settings)| bench.seconds_per_step(settings) / base);
-        let measured: Vec<f64> = measured.collect();
+            .map(|(_, settings)| bench.seconds_per_step(settings));
+        let measured: Vec<_> = measured.collect();
         // In the first round the teacher is asked for all that later ones remember.
         if round > 0 {
-            vanilla.push(base);
-            for (ratios, ratio) in ratios.iter_mut().zip(measured) {
-                ratios.push(ratio);
+            for clock in 0..2 {
+                vanilla[clock].push(base[clock]);
+                for (ratios, seconds) in ratios.iter_mut().zip(&measured) {
+                    ratios[clock].push(seconds[clock] / base[clock]);
+                }
             }
         }
     }
-    let [median, least, most] = spread(vanilla).map(|s| s * 1e3);
-    println!("{:<24} {median:.1} ms [{least:.1}..{most:.1}]", VANILLA.0);
+    let shown = |values: [Vec<f64>; 2], factor: f64| {
+        let [wall, processor] = values.map(|values| {
+            let [median, least, most] = spread(values).map(|value| value * factor);
+            format!("{median:.2} [{least:.2}..{most:.2}]")
+        });
+        format!("{wall:<24} {processor}")
+    };
+    println!("{:<24} {:<24} processor's time", "", "wall time");
+    println!("{:<24} {}", "vanilla, ms", shown(vanilla, 1e3));
     for ((name, _), ratios) in methods.iter().zip(ratios) {
-        let [median, least, most] = spread(ratios);
-        println!("{name:<24} {median:.2} [{least:.2}..{most:.2}]");
+        println!("{name:<24} {}", shown(ratios, 1.0));
     }
 }
 
@@ -206,7 +215,8 @@ impl Bench {
         }
     }
 
-    fn seconds_per_step(&self, settings: &str) -> f64 {
+    /// Wall time and processor's time.
+    fn seconds_per_step(&self, settings: &str) -> [f64; 2] {
         let method: Method = toml::from_str(settings).expect("settings of a method");
         let student: StudentConfig = toml::from_str(&self.arguments.student).expect("a student");
         let mut texts = self.examples.iter().map(|example| example.text.clone());
@@ -248,27 +258,35 @@ impl Bench {
         let mut clock = Clock {
             last_step: WARM_UP + self.arguments.steps,
             done: 0,
-            seconds: 0.0,
+            begun: (Instant::now(), 0.0),
+            seconds: [0.0; 2],
         };
         let ended = train(&student, &run, folders, &mut clock);
         assert!(matches!(ended, Err(TrainError::Interrupted { .. })));
         fs_err::remove_dir_all(&folder).expect("the state just written");
-        clock.seconds / self.arguments.steps as f64
+        clock.seconds.map(|s| s / self.arguments.steps as f64)
     }
 }
 
-/// Adds up the time of steps after a warm-up.
+/// Takes the time of the steps after a warm-up.
 struct Clock {
     last_step: u64,
     done: u64,
-    seconds: f64,
+    begun: (Instant, f64),
+    seconds: [f64; 2],
 }
 
 impl Observer for Clock {
     fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
         self.done = event.step;
-        if event.step > WARM_UP {
-            self.seconds += event.seconds;
+        if event.step == WARM_UP {
+            self.begun = (Instant::now(), processor_seconds());
+        } else if event.step == self.last_step {
+            let (wall, processor) = self.begun;
+            self.seconds = [
+                wall.elapsed().as_secs_f64(),
+                processor_seconds() - processor,
+            ];
         }
         Ok(())
     }
@@ -276,6 +294,16 @@ impl Observer for Clock {
     fn should_stop(&mut self) -> bool {
         self.done == self.last_step
     }
+}
+
+/// What this process has used so far: less disturbed by others on the machine than wall time.
+fn processor_seconds() -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs_err::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let fields = after_name.split_whitespace().skip(11).take(2);
+    let ticks: f64 = fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks / TICKS_PER_SECOND
 }
 
 /// A teacher that computes what is asked the first time only.
