@@ -9,7 +9,7 @@ mod trainings;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use limbeck_model::{Encoding, ModelConfig, SentenceClassifier, Target, TransformerConfig};
+use limbeck_model::{Encoding, ModelConfig, SentenceClassifier, Target};
 use limbeck_text::Label;
 use limbeck_train::EncodedSet;
 use serde_json::Value;
@@ -30,19 +30,13 @@ fn open(name: &str) -> SentenceClassifier {
 
 /// A fresh BERT like the tiny one, of another depth and width.
 fn bert(layers: usize, width: usize, heads: usize) -> SentenceClassifier {
-    let ModelConfig::Transformer(config) =
+    let ModelConfig::Transformer(mut config) =
         ModelConfig::open(&fixture("tiny-bert/config.json")).unwrap()
     else {
         panic!("tiny-bert is a transformer")
     };
-    let config = TransformerConfig {
-        layer_count: layers,
-        hidden_size: width,
-        head_count: heads,
-        hidden_dropout: 0.1,
-        attention_dropout: 0.1,
-        ..config
-    };
+    (config.layer_count, config.hidden_size, config.head_count) = (layers, width, heads);
+    (config.hidden_dropout, config.attention_dropout) = (0.1, 0.1);
     let target = Target::Labels(
         ["negative", "neutral", "positive"]
             .map(str::to_owned)

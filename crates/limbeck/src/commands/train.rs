@@ -223,13 +223,16 @@ impl Job {
         interrupt::listen();
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
-        let teacher = if needs_teacher {
-            let needs = lessons.iter().map(Lessons::needs);
-            let needs = needs.fold(Needs::NOTHING, Needs::union);
-            self.teacher_signals(&models, &sets, &train_set, needs)?
-        } else {
-            None
+        // Attention is not stored: phases that learn from it ask the teacher itself, the others what is stored.
+        let teacher = |attention: bool| {
+            let of_it = |l: &&Lessons| l.needs_teacher() && l.needs().attention == attention;
+            let needs = lessons.iter().filter(of_it).map(Lessons::needs);
+            match needs.reduce(Needs::union) {
+                Some(needs) => self.teacher_signals(&models, &sets, &train_set, needs),
+                None => Ok(None),
+            }
         };
+        let (live, stored) = (teacher(true)?, teacher(false)?);
         let phases: Vec<Phase<'_>> = settings
             .iter()
             .zip(&lessons)
@@ -240,7 +243,11 @@ impl Job {
                     metrics: &sets.metrics,
                     objective: &lessons.objective,
                     step: &*lessons.step,
-                    teacher: teacher.as_deref(),
+                    teacher: if lessons.needs().attention {
+                        live.as_deref()
+                    } else {
+                        stored.as_deref()
+                    },
                     config: &phase.train,
                     seed: file.seed,
                 },
