@@ -35,11 +35,8 @@ fn bert(layers: usize, width: usize, heads: usize) -> SentenceClassifier {
     else {
         panic!("tiny-bert is a transformer")
     };
-    config.layer_count = layers;
-    config.hidden_size = width;
-    config.head_count = heads;
-    config.hidden_dropout = 0.1;
-    config.attention_dropout = 0.1;
+    (config.layer_count, config.hidden_size, config.head_count) = (layers, width, heads);
+    (config.hidden_dropout, config.attention_dropout) = (0.1, 0.1);
     let target = Target::Labels(
         ["negative", "neutral", "positive"]
             .map(str::to_owned)

@@ -187,7 +187,10 @@ struct Plan<'a> {
     seed: u64,
 }
 
-fn phases<'a>(plan: Plan<'a>, teacher: Option<&'a dyn Teacher>) -> Vec<Phase<'a>> {
+fn phases<'a>(
+    plan: Plan<'a>,
+    teacher: impl Fn(&Lessons) -> Option<&'a dyn Teacher>,
+) -> Vec<Phase<'a>> {
     let (train, dev) = plan.sets;
     plan.settings
         .iter()
@@ -199,7 +202,7 @@ fn phases<'a>(plan: Plan<'a>, teacher: Option<&'a dyn Teacher>) -> Vec<Phase<'a>
                 metrics: plan.metrics,
                 objective: &lessons.objective,
                 step: &*lessons.step,
-                teacher,
+                teacher: teacher(lessons),
                 config: &phase.train,
                 seed: plan.seed,
             },
@@ -297,13 +300,17 @@ impl Job {
             teacher: models.teachers.only(),
             seed: file.seed,
         };
-        let lessons = settings.iter().zip(&generators).map(|(phase, generator)| {
+        let lessons = (1..).zip(settings.iter().zip(&generators));
+        let lessons = lessons.map(|(number, (phase, generator))| {
             let beside = Beside {
                 generator: generator.as_ref().map(|g| (&g.model, &g.tokenizer)),
                 student_tokenizer: Some(&models.tokenizer),
                 teacher_tokenizer: models.teachers.first().map(|(_, tokenizer)| tokenizer),
             };
-            Ok(Lessons::build(phase, &pair, beside)?)
+            Lessons::build(phase, &pair, beside).map_err(|error| match settings.len() {
+                1 => anyhow::Error::from(error),
+                _ => anyhow::Error::from(error).context(format!("phase {number}")),
+            })
         });
         let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
         let provides = models.teachers.provides();
@@ -333,27 +340,28 @@ impl Job {
             seed: file.seed,
         };
         if !needs_teacher {
-            for phase in phases(plan, None) {
+            for phase in phases(plan, |_| None) {
                 phase.run.check()?;
             }
         }
 
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
-        let teacher = if needs_teacher {
-            let needs = lessons.iter().map(Lessons::needs);
-            let needs = needs.fold(Needs::NOTHING, Needs::union);
-            let settings = file.teacher.as_ref();
-            settings
-                .map(|settings| {
-                    let place = models.teachers.place(settings, shared, quiet);
-                    place.signals(&sets.train, &train_set, needs)
-                })
-                .transpose()?
-        } else {
-            None
+        // Attention is not stored: phases that learn from it ask the teacher itself, the others what is stored.
+        let teacher = |attention: bool| {
+            let of_it = |l: &&Lessons| l.needs_teacher() && l.needs().attention == attention;
+            let needs = lessons.iter().filter(of_it).map(Lessons::needs);
+            let (Some(needs), Some(settings)) = (needs.reduce(Needs::union), &file.teacher) else {
+                return Ok(None);
+            };
+            let place = models.teachers.place(settings, shared, quiet);
+            place.signals(&sets.train, &train_set, needs).map(Some)
         };
-        let phases = phases(plan, teacher.as_deref());
+        let (live, stored) = (teacher(true)?, teacher(false)?);
+        let phases = phases(plan, |lessons| match lessons.needs().attention {
+            true => live.as_deref(),
+            false => stored.as_deref(),
+        });
         let summary = self.train(&mut run, &phases, &models)?;
         let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;
         self.compare_with_teacher(&mut metrics, &sets, &models, teacher_on_dev)?;
