@@ -169,34 +169,51 @@ impl MinMax {
         let logits = logits.narrow(1, 0, self.vocabulary)?;
         let choices = choose(&logits, noise, config.temperature)?;
         let written = masked.filled(&choices.ids);
-        let frozen = Pass {
-            learning: Learning::Off,
-            ..passes.student.clone()
-        };
-        let read = |model: &SentenceClassifier, pass: &Pass| -> Result<_, TrainError> {
-            let words = Var::from_tensor(&model.look_up_words(&written)?)?;
-            let input = Input::Words(words.as_tensor());
-            let output = model.forward_from(&written, input, self.needs_inside(whole), pass)?;
-            Ok((words, output))
-        };
-        let (teacher_words, teacher) = read(&self.teacher, &Pass::EVALUATE)?;
-        let (student_words, own) = read(student, &frozen)?;
-        let (gain, terms) = self.judge(&teacher, &own, Side::Generator, &frozen)?;
-        let store = backward(&(&gain * -share)?, &[])?;
-        let mut gradient = choices.soft.zeros_like()?;
-        for (model, words) in [(&self.teacher, teacher_words), (student, student_words)] {
-            if let Some(words) = store.get(words.as_tensor()) {
-                gradient = (gradient + self.at_choices(model, words, rows)?)?;
-            }
-        }
+        let (gain, terms, gradient) =
+            self.gain(student, (&written, rows), passes.student, whole)?;
         let gradient = straight_through(&choices.soft, &gradient, config.temperature)?;
-        let path = (logits * gradient.detach())?.sum_all()?;
-        backward(&path, &self.writer.parameters())?;
+        let loss = ((logits * gradient.detach())?.sum_all()? * -share)?;
+        backward(&loss, &self.writer.parameters())?;
         Ok(StepLoss {
             loss: -scalar(&gain)?,
             terms: terms.into_iter().collect(),
             tokens: batch.ids.len(),
         })
+    }
+
+    /// What the generator makes large, its parts, and its gradient at the choices that stand at `rows` of a written text, `[M, V]`.
+    fn gain(
+        &self,
+        student: &SentenceClassifier,
+        (written, rows): (&Batch, &[u32]),
+        pass: &Pass,
+        whole: Whole,
+    ) -> Result<(Tensor, Parts, Tensor), TrainError> {
+        let frozen = Pass {
+            learning: Learning::Off,
+            ..pass.clone()
+        };
+        let read = |model: &SentenceClassifier, pass: &Pass| -> Result<_, TrainError> {
+            let words = Var::from_tensor(&model.look_up_words(written)?)?;
+            let input = Input::Words(words.as_tensor());
+            let output = model.forward_from(written, input, self.needs_inside(whole), pass)?;
+            Ok((words, output))
+        };
+        let (teacher_words, teacher) = read(&self.teacher, &Pass::EVALUATE)?;
+        let (student_words, own) = read(student, &frozen)?;
+        let (gain, terms) = self.judge(&teacher, &own, Side::Generator, &frozen)?;
+        let store = backward(&gain, &[])?;
+        let gradient = |model, words: &Var| match store.get(words.as_tensor()) {
+            Some(words) => self.at_choices(model, words, rows),
+            None => Ok(Tensor::zeros(
+                (rows.len(), self.vocabulary),
+                words.dtype(),
+                words.device(),
+            )?),
+        };
+        let gradient =
+            (gradient(&self.teacher, &teacher_words)? + gradient(student, &student_words)?)?;
+        Ok((gain, terms, gradient))
     }
 
     /// A loss's gradient at the choices, `[M, V]`, from that at all words, `[N, E]`: `Σ over copies g · tableᵀ`, for the gaps alone.
