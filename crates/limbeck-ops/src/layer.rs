@@ -460,7 +460,7 @@ impl Layer {
         gradient.copy_from_slice(y_gradient);
 
         // Feed-forward block.
-        self.norm_backward(
+        Self::norm_backward(
             &mut gradient,
             (&saved.normalised, &saved.deviation),
             (&p.norm_scale, &p.norm_shift),
@@ -471,7 +471,7 @@ impl Layer {
         self.dropout(self.spec.hidden_dropout, 2)
             .apply_all(&mut gradient, hidden);
         let mut wide = Buffer::take(rows * inner);
-        self.linear_backward(
+        Self::linear_backward(
             Some(&mut wide),
             &gradient,
             &saved.activated,
@@ -482,7 +482,7 @@ impl Layer {
         self.spec
             .activation
             .backward(&mut wide, &saved.inner, inner);
-        self.linear_backward(
+        Self::linear_backward(
             Some(&mut middle),
             &wide,
             &saved.middle,
@@ -493,7 +493,7 @@ impl Layer {
 
         // Attention block.
         let mut gradient = middle;
-        self.norm_backward(
+        Self::norm_backward(
             &mut gradient,
             (&saved.attention_normalised, &saved.attention_deviation),
             (&p.attention_norm_scale, &p.attention_norm_shift),
@@ -504,7 +504,7 @@ impl Layer {
         self.dropout(self.spec.attention_output_dropout, 1)
             .apply_all(&mut dropped, hidden);
         let mut context = Buffer::take(rows * hidden);
-        self.linear_backward(
+        Self::linear_backward(
             Some(&mut context),
             &dropped,
             &saved.context,
@@ -517,7 +517,7 @@ impl Layer {
         match self.queries {
             Queries::All => {
                 x_gradient.copy_from_slice(&gradient);
-                self.linear_backward(
+                Self::linear_backward(
                     Some(&mut x_gradient),
                     &qkv,
                     x,
@@ -535,7 +535,6 @@ impl Layer {
 
     /// `gradient` with respect to a norm's output becomes that with respect to its input.
     fn norm_backward(
-        &self,
         gradient: &mut [f32],
         (normalised, deviation): (&[f32], &[f32]),
         (scale, shift): (&Parameter, &Parameter),
@@ -550,7 +549,6 @@ impl Layer {
 
     /// Gradients of a linear layer: of its weights when learning, of its input when asked.
     fn linear_backward(
-        &self,
         x_gradient: Option<&mut [f32]>,
         gradient: &[f32],
         x: &[f32],

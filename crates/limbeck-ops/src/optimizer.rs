@@ -149,7 +149,7 @@ impl Optimizer {
         for (parameter, state) in self.parameters.iter().zip(&mut self.states) {
             if parameter.gradient().tensor().is_some() || !parameter.is_fused() {
                 state.step_tensors(parameter, &coefficients)?;
-            } else {
+            } else if *parameter.gradient().rows() != Rows::None {
                 state.step_buffer(parameter, &coefficients)?;
             }
             parameter.clear_gradient();

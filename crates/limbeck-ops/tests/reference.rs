@@ -209,3 +209,19 @@ fn rows_without_gradients_only_decay_until_they_have_one() {
         );
     }
 }
+
+#[test]
+fn a_parameter_that_a_step_does_not_reach_stays_as_it_is() {
+    let value = Tensor::from_vec(vec![1.0f32, -2.0, 3.0, 4.0], (2, 2), &Device::Cpu).unwrap();
+    let parameter = Parameter::new("p", &value).unwrap();
+    let gradient = value.ones_like().unwrap();
+    let mut optimizer = Optimizer::new(Rule::ADAMW, std::slice::from_ref(&parameter));
+    let values = || parameter.value().flatten_all().unwrap().to_vec1::<f32>();
+    parameter.add_gradient(&gradient).unwrap();
+    optimizer.step(0.1, 1.0).unwrap();
+    let reached = values().unwrap();
+    assert_ne!(reached, [1.0, -2.0, 3.0, 4.0]);
+    // PyTorch leaves out a parameter whose gradient is None: no decay, and nothing of the gradient before.
+    optimizer.step(0.1, 1.0).unwrap();
+    assert_eq!(values().unwrap(), reached);
+}

@@ -42,6 +42,7 @@ fn differences(table: &Value, columns: &[&str]) -> (usize, Vec<String>) {
             differences.push(format!("{row}: {printed}, {recomputed}"));
         }
     }
+    differences.sort();
     (rows.len(), differences)
 }
 

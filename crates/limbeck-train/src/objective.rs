@@ -373,12 +373,15 @@ impl WeightedSum {
         let weights_fit = configs
             .iter()
             .all(|c| c.weight() >= 0.0 && c.weight().is_finite());
-        if !weights_fit || configs.iter().map(|c| c.weight()).sum::<f64>() <= 0.0 {
+        if !weights_fit || configs.iter().map(ObjectiveConfig::weight).sum::<f64>() <= 0.0 {
             return Err(TrainError::Setting {
                 setting: "objective",
                 found: format!(
                     "weights {:?}",
-                    configs.iter().map(|c| c.weight()).collect::<Vec<_>>()
+                    configs
+                        .iter()
+                        .map(ObjectiveConfig::weight)
+                        .collect::<Vec<_>>()
                 ),
                 expected: "at least one objective, with weights of 0 or more that are not all 0"
                     .into(),

@@ -693,8 +693,8 @@ fn leaky_updates_end_with_half_of_the_mass_on_fake() {
     // What S0's logs show: a generator's loss of 0.70 from the first epoch on, whatever the data.
     let folder = tempfile::tempdir().unwrap();
     let long = TrainConfig {
-        epochs: 60.0,
-        evaluate_every: 100,
+        epochs: 200.0,
+        evaluate_every: 400,
         ..train_config()
     };
     let left = run_in(folder.path(), GanUpdates::Leaky, &long, None);

@@ -263,7 +263,7 @@ fn a_set_on_disk_of_something_else_is_refused() {
     let go_on = &mut |_| true;
     store(folder.path(), &header(&given), &given, go_on).unwrap();
     let mut relabelled = given.clone();
-    relabelled[7].label = None;
+    relabelled[8].label = None;
     let mut retold = given.clone();
     retold[7].text.first.push('!');
     let mut longer = header(&given);

@@ -16,7 +16,7 @@ const NAME: &str = "annealed-logits";
 pub struct AnnealedLogitsConfig {
     /// Weight in the sum, at least 0.
     pub weight: f64,
-    /// Steps from a flattened to the full teacher; the paper's τ_max.
+    /// Steps from a flattened to the full teacher; the paper's `τ_max`.
     pub max_temperature: u64,
     /// Epochs of the phase: `train.epochs`, rounded up.
     pub epochs: u64,

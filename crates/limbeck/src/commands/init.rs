@@ -82,6 +82,7 @@ mod tests {
         ] {
             let (_, block) = whole.split_once(&format!("# [step.{name}]\n")).unwrap();
             let keys = block.lines().map_while(|line| line.strip_prefix("# "));
+            let keys = keys.take_while(|line| !line.starts_with("[step."));
             let keys = keys.filter(|line| line.contains(" = ") && !line.starts_with(' '));
             let keys: String = keys.map(|line| format!("{line}\n")).collect();
             let table: toml::Table = toml::from_str(&format!("[{name}]\n{keys}")).unwrap();

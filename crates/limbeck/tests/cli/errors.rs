@@ -400,7 +400,7 @@ fn a_key_that_does_not_exist_is_named_at_its_place() {
       |
     6 | batchsize = 16
       | ^^^^^^^^^
-    unknown field `batchsize`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
+    unknown field `batchsize`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `beta2`, `epsilon`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
     exit code 2
     ");
     assert_snapshot!(with_run_file("[model]", "[modle]"), @"
@@ -408,7 +408,7 @@ fn a_key_that_does_not_exist_is_named_at_its_place() {
       |
     2 | [modle]
       |  ^^^^^
-    unknown field `modle`, expected one of `task`, `role`, `seed`, `model`, `teacher`, `student`, `objective`, `step`, `train`, `phase`, `data`
+    unknown field `modle`, expected one of `task`, `role`, `seed`, `model`, `teacher`, `student`, `objective`, `step`, `train`, `phase`, `data`, `search`
     exit code 2
     ");
     assert_snapshot!(with_run_file("from = \"tiny-bert\"", "from = tiny-bert"), @"
@@ -474,7 +474,7 @@ fn a_malformed_override_is_named() {
     exit code 2
     ");
     assert_snapshot!(set("train.epoch=3"), @"
-    error: finetune.toml with train.epoch=3: unknown field `epoch`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
+    error: finetune.toml with train.epoch=3: unknown field `epoch`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `beta2`, `epsilon`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
     exit code 2
     ");
     assert_snapshot!(set("task.name=x"), @"

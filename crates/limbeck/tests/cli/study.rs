@@ -66,7 +66,7 @@ fn phases_follow_one_another_in_one_log() {
     assert_eq!((rate(2), rate(19)), (1e-2, 1e-2));
     assert!(rate(20) < rate(22) && rate(49) < 5e-4);
     assert_eq!(
-        place.json("runs/phases/metrics.json")["training"]["steps"],
+        place.json("runs/phases/metrics.json")["training"]["last"]["step"],
         50
     );
     assert!(!place.path("runs/phases/checkpoint").exists());
@@ -113,7 +113,7 @@ fn bad_phases_are_named() {
         place.fails("distill bad.toml --out runs/bad")
     };
     assert_snapshot!(error(("epochs = 2.0", "epoch = 2.0")), @"
-    error: `phase.train` of phase 1: unknown field `epoch`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
+    error: `phase.train` of phase 1: unknown field `epoch`, expected one of `epochs`, `max-steps`, `batch-size`, `accumulation`, `token-budget`, `max-tokens`, `learning-rate`, `schedule`, `warmup-fraction`, `optimizer`, `weight-decay`, `beta2`, `epsilon`, `clip-norm`, `evaluate-every`, `patience`, `log-every`, `checkpoint-every-s`
     exit code 2
     ");
     assert_snapshot!(error(("epochs = 2.0", "epochs = 0.0")), @"
@@ -223,7 +223,7 @@ fn a_sample_of_the_training_set_depends_on_its_own_seed() {
     assert_eq!(rows(sample, "runs/one")["last"]["step"], 3);
     rows(&format!("{sample} --seed 5"), "runs/two");
     assert_eq!(
-        rows("--set data.train-sample={rows=5000}", "runs/all")["steps"],
+        rows("--set data.train-sample={rows=5000}", "runs/all")["last"]["step"],
         10
     );
     let error =

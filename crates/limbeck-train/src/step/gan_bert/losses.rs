@@ -21,6 +21,7 @@ pub fn supervised(logits: &Tensor, labels: &[Option<u32>]) -> Result<Tensor> {
         return Tensor::zeros((), logits.dtype(), logits.device());
     }
     let device = logits.device();
+    let logits = logits.contiguous()?;
     let labelled = logits.index_select(&Tensor::from_vec(rows, count, device)?, 0)?;
     let without_fake = labelled.narrow(D::Minus1, 0, logits.dim(D::Minus1)? - 1)?;
     let targets = Tensor::from_vec(targets, (count, 1), device)?;
