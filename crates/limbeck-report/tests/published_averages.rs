@@ -15,7 +15,7 @@ fn tables() -> Option<Value> {
         PathBuf::from,
     );
     let path = folder.join("paper_numbers.json");
-    let Ok(text) = std::fs::read_to_string(&path) else {
+    let Ok(text) = fs_err::read_to_string(&path) else {
         eprintln!("skipped: no {}; set LIMBECK_PAPERS_DIR", path.display());
         return None;
     };

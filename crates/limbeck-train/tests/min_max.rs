@@ -90,7 +90,7 @@ impl Company {
 
     fn mate_kd(&self, divergence: DivergenceKind) -> MinMax {
         let config = MateKdConfig {
-            generator: model(2),
+            generator: Some(model(2)),
             divergence,
             ..MateKdConfig::default()
         };
@@ -100,7 +100,7 @@ impl Company {
     /// CILDA with the projections of the reference.
     fn cilda(&self) -> MinMax {
         let config = CildaConfig {
-            generator: model(2),
+            generator: Some(model(2)),
             projection_size: 8,
             ..CildaConfig::default()
         };
@@ -113,11 +113,11 @@ impl Company {
     }
 }
 
-fn model(steps: u64) -> Option<GeneratorConfig> {
-    Some(GeneratorConfig::Model(GeneratorModelConfig {
+fn model(steps: u64) -> GeneratorConfig {
+    GeneratorConfig::Model(GeneratorModelConfig {
         steps,
         ..GeneratorModelConfig::new("tiny-bert-mlm")
-    }))
+    })
 }
 
 /// The six texts of `tiny-bert/reference.json`.
@@ -141,7 +141,9 @@ fn gaps() -> Masked {
     let mut batch = texts().batch(&[0, 1, 2, 3, 4, 5]);
     let rows: Vec<u32> = numbers(&reference()["gaps"]);
     let mut ids = batch.ids.to_vec();
-    rows.iter().for_each(|&row| ids[row as usize] = 4);
+    for &row in &rows {
+        ids[row as usize] = 4;
+    }
     batch.ids = ids.into();
     let names = rows.iter().map(|&row| u64::from(row)).collect();
     Masked { batch, rows, names }
@@ -465,13 +467,13 @@ fn game(generator: Option<GeneratorConfig>, is_cilda: bool) -> StepConfig {
     }
 }
 
-fn quick() -> Option<GeneratorConfig> {
-    Some(GeneratorConfig::Model(GeneratorModelConfig {
+fn quick() -> GeneratorConfig {
+    GeneratorConfig::Model(GeneratorModelConfig {
         steps: 2,
         learning_rate: 1e-2,
         schedule: Schedule::Constant,
         ..GeneratorModelConfig::new("tiny-bert-mlm")
-    }))
+    })
 }
 
 /// Collects losses and states, and optionally stops after some steps.
@@ -591,7 +593,7 @@ fn changes(played: &Played) -> Vec<Vec<&'static str>> {
 #[test]
 fn generator_and_student_learn_by_turns_and_the_teacher_never() {
     let folder = tempfile::tempdir().unwrap();
-    let played = play(folder.path(), &game(quick(), true), None);
+    let played = play(folder.path(), &game(Some(quick()), true), None);
     played.result.as_ref().unwrap();
     let changes = changes(&played);
     assert_eq!(changes.len(), 16);
@@ -625,7 +627,7 @@ fn generator_and_student_learn_by_turns_and_the_teacher_never() {
 #[test]
 fn a_generator_without_steps_and_the_controls_leave_the_student_every_batch() {
     for generator in [
-        model(0),
+        Some(model(0)),
         Some(GeneratorConfig::Random),
         Some(GeneratorConfig::Mask),
     ] {
@@ -642,7 +644,7 @@ fn a_generator_without_steps_and_the_controls_leave_the_student_every_batch() {
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one_across_the_alternation() {
     let whole = tempfile::tempdir().unwrap();
-    let config = game(quick(), true);
+    let config = game(Some(quick()), true);
     let expected = play(whole.path(), &config, None);
     // Inside and at the borders of both turns.
     for stop in [1, 2, 4, 5, 6, 13] {
@@ -665,7 +667,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_across_the_alternation() {
 #[test]
 fn threads_do_not_change_a_run() {
     for config in [
-        game(quick(), true),
+        game(Some(quick()), true),
         game(Some(GeneratorConfig::Random), false),
     ] {
         let run = |threads: usize| {
@@ -733,7 +735,7 @@ fn refusal(result: Result<Box<dyn Step>, TrainError>) -> String {
 #[test]
 fn models_of_different_vocabularies_are_refused() {
     let company = Company::new();
-    let config = game(quick(), false);
+    let config = game(Some(quick()), false);
     let swapped = tempfile::tempdir().unwrap();
     for name in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
         let text = fs_err::read_to_string(fixture("tiny-bert").join(name)).unwrap();
@@ -787,19 +789,19 @@ fn what_cannot_be_played_is_refused_before_the_first_step() {
     let alone = game(Some(GeneratorConfig::Random), false).build(&Pair::alone(&company.student));
     assert!(refusal(alone).contains("without a teacher"));
     let mask = StepConfig::MateKd(MateKdConfig {
-        generator: quick(),
+        generator: Some(quick()),
         mask_fraction: 1.5,
         ..MateKdConfig::default()
     });
     assert!(refusal(build(&mask)).contains("`step.mask-fraction`: found 1.5"));
     let no_turns = StepConfig::MateKd(MateKdConfig {
-        generator: quick(),
+        generator: Some(quick()),
         student_steps: 0,
         ..MateKdConfig::default()
     });
     assert!(refusal(build(&no_turns)).contains("`step.student-steps`: found 0"));
     let set = training_set();
-    let cilda = build(&game(quick(), true)).unwrap();
+    let cilda = build(&game(Some(quick()), true)).unwrap();
     let objective =
         WeightedSum::new(&game(None, true).usual_objectives(), &company.pair()).unwrap();
     for (settings, expected) in [
@@ -864,12 +866,12 @@ fn a_bi_lstm_plays_mate_kd_and_is_refused_by_cilda() {
         student_tokenizer: Some(&tokenizer),
         ..company.beside()
     };
-    let error = refusal(game(quick(), true).build_with(&pair, beside));
+    let error = refusal(game(Some(quick()), true).build_with(&pair, beside));
     assert!(
         error.contains("no layers to compare") && error.contains("`mate-kd`"),
         "{error}"
     );
-    let StepConfig::MateKd(config) = game(quick(), false) else {
+    let StepConfig::MateKd(config) = game(Some(quick()), false) else {
         unreachable!("not CILDA")
     };
     let step = config.build(&pair, beside).unwrap();

@@ -16,7 +16,7 @@ pub use generator::Generator;
 use super::{Lesson, Step, scalar, values};
 use crate::TrainError;
 use crate::group::{Group, Pace};
-use crate::objective::{Pair, Terms};
+use crate::objective::{Objective, Pair, Terms};
 use crate::schedule::Schedule;
 use crate::train::{Run, StepLoss};
 
@@ -243,7 +243,7 @@ impl Step for GanBert {
                 expected,
             ));
         }
-        let others = run.objective.objectives().map(|objective| objective.name());
+        let others = run.objective.objectives().map(Objective::name);
         if let Some(other) = others.into_iter().find(|name| *name != "hard-labels") {
             let expected =
                 "only hard-labels beside the step gan-bert; distil the finished model instead";

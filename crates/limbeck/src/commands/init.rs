@@ -84,8 +84,9 @@ mod tests {
             let keys = block.lines().map_while(|line| line.strip_prefix("# "));
             let keys = keys.take_while(|line| !line.starts_with("[step."));
             let keys = keys.filter(|line| line.contains(" = ") && !line.starts_with(' '));
-            let keys: String = keys.map(|line| format!("{line}\n")).collect();
-            let table: toml::Table = toml::from_str(&format!("[{name}]\n{keys}")).unwrap();
+            let keys: Vec<&str> = keys.collect();
+            let text = format!("[{name}]\n{}", keys.join("\n"));
+            let table: toml::Table = toml::from_str(&text).unwrap();
             let all = toml::Table::try_from(&default).unwrap();
             let shown: Vec<_> = table[name].as_table().unwrap().keys().collect();
             let expected: Vec<_> = all[name].as_table().unwrap().keys().collect();

@@ -94,7 +94,7 @@ impl Sets {
         }
         let source = label_source(data, known);
         if TrainingSet::is_large(data)? {
-            return Self::open_files(data, train, source, need);
+            return Self::open_files(data, train, &source, need);
         }
         let train = read(train, &source)?;
         if need == Labels::Needed {
@@ -165,7 +165,7 @@ impl Sets {
     fn open_files(
         data: &DataSettings,
         train: &DataSpec,
-        source: LabelSource,
+        source: &LabelSource,
         need: Labels,
     ) -> anyhow::Result<Self> {
         let Some(dev) = &data.dev else {
@@ -174,7 +174,7 @@ impl Sets {
             )
             .into());
         };
-        let kind = ExampleReader::open(train, &source)?.kind().clone();
+        let kind = ExampleReader::open(train, source)?.kind().clone();
         let labels = LabelSource::from(&kind);
         let dev = read_labelled(dev, &labels)?;
         let held_out = held_out_sets(data, &kind)?;

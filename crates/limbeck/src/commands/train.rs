@@ -358,9 +358,13 @@ impl Job {
             place.signals(&sets.train, &train_set, needs).map(Some)
         };
         let (live, stored) = (teacher(true)?, teacher(false)?);
-        let phases = phases(plan, |lessons| match lessons.needs().attention {
-            true => live.as_deref(),
-            false => stored.as_deref(),
+        let phases = phases(plan, |lessons| {
+            let teacher = if lessons.needs().attention {
+                &live
+            } else {
+                &stored
+            };
+            teacher.as_deref()
         });
         let summary = self.train(&mut run, &phases, &models)?;
         let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;

@@ -43,17 +43,13 @@ pub(crate) type Rows<'a> = Box<dyn Iterator<Item = Result<Example, TextError>> +
 impl TrainingSet {
     /// Whether rows stay on disk: as the run file says, or where the files are large.
     pub(crate) fn is_large(data: &DataSettings) -> anyhow::Result<bool> {
-        let store = match data.store {
-            Some(store) => store,
-            None => {
-                let files = data.train.iter().chain(&data.transfer);
-                let sizes = files.map(|spec| fs_err::metadata(&spec.path).map_or(0, |m| m.len()));
-                data.split.is_none()
-                    && data.train_sample.is_none()
-                    && data.labelled.is_none()
-                    && sizes.sum::<u64>() >= LARGE
-            }
-        };
+        let in_memory_only =
+            data.split.is_some() || data.train_sample.is_some() || data.labelled.is_some();
+        let store = data.store.unwrap_or_else(|| {
+            let files = data.train.iter().chain(&data.transfer);
+            let sizes = files.map(|spec| fs_err::metadata(&spec.path).map_or(0, |m| m.len()));
+            !in_memory_only && sizes.sum::<u64>() >= LARGE
+        });
         if store && data.split.is_some() {
             return Err(BadSettings::new("`data`: found both `store` and `split`, expected a dev set of its own for a training set on disk; give `dev`").into());
         }

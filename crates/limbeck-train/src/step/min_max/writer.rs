@@ -97,7 +97,7 @@ impl GeneratorModelConfig {
 #[derive(Debug)]
 pub(super) enum Writer {
     Model {
-        model: MaskedLanguageModel,
+        model: Box<MaskedLanguageModel>,
         config: GeneratorModelConfig,
     },
     Random(Vec<u32>),
@@ -116,7 +116,7 @@ impl Writer {
             (GeneratorConfig::Model(config), Some(model)) => {
                 config.check()?;
                 Self::Model {
-                    model: model.clone(),
+                    model: Box::new(model.clone()),
                     config: config.clone(),
                 }
             }
