@@ -569,9 +569,12 @@ fn hard() -> ObjectiveConfig {
     ObjectiveConfig::HardLabels(HardLabelsConfig::default())
 }
 
+/// A step with its loss and each term's.
+type Losses = (u64, f64, Vec<(&'static str, f64)>);
+
 #[derive(Default)]
 struct Watcher {
-    losses: Vec<(u64, f64, Vec<(&'static str, f64)>)>,
+    losses: Vec<Losses>,
     stop_after: Option<u64>,
 }
 
@@ -699,7 +702,7 @@ fn leaky_updates_end_with_half_of_the_mass_on_fake() {
     };
     let left = run_in(folder.path(), GanUpdates::Leaky, &long, None);
     let steps = left.watcher.losses;
-    let mean = |steps: &[(u64, f64, Vec<(&str, f64)>)], name: &str| {
+    let mean = |steps: &[Losses], name: &str| {
         let values = steps.iter().flat_map(|(_, _, terms)| terms);
         let values: Vec<f64> = values
             .filter(|(n, _)| *n == name)
