@@ -65,6 +65,8 @@ def attack_table(runs, place, recipe):
     plain = standing(runs / "attacks/plain" / recipe)
     for model, paper in PAPER.items():
         folder = runs / "attacks" / model / recipe
+        if not (folder / "metrics.json").is_file():
+            continue
         found = json.loads((folder / "metrics.json").read_text())["summary"]
         under, rate, words, queries = paper[1 + place]
         against = "–"
@@ -91,15 +93,17 @@ def main():
     runs = Path(sys.argv[1])
     accuracy_table(runs)
     for place, (recipe, name) in enumerate(RECIPES.items()):
-        folders = [runs / "attacks" / model / recipe for model in PAPER]
-        if not all((folder / "metrics.json").is_file() for folder in folders):
+        first = runs / "attacks/plain" / recipe / "metrics.json"
+        if not first.is_file():
             continue
-        count = json.loads((folders[0] / "metrics.json").read_text())["summary"]["examples"]
+        count = json.loads(first.read_text())["summary"]["examples"]
         print(f"\n{name}, {count} dev sentences:\n")
         attack_table(runs, place, recipe)
     masked = runs / "masked-lm/metrics.json"
     if masked.is_file():
-        print(f"\nBAE's language model: {json.dumps(json.loads(masked.read_text()).get('dev'))}")
+        split = json.loads(masked.read_text())["splits"][0]
+        found = {name: round(value["value"], 3) for name, value in split["metrics"].items()}
+        print(f"\nBAE's language model on all {split['examples']} dev sentences: {found}")
 
 
 if __name__ == "__main__":
