@@ -228,14 +228,15 @@ impl StudyResults {
         row
     }
 
-    /// On how many tasks the median is higher than the control's, and on how many every seed's score is higher than
-    /// all of the control's.
+    /// On how many tasks the median is higher than the control's, and (with at least 3 seeds) on how many every seed's
+    /// score is higher, or lower, than all of the control's.
     fn verdict(&self, sets: &[ScoredSet], own: (&str, &str), control: (&str, &str)) -> Cell {
-        let (mut ahead, mut clear, mut behind, mut all) = (0, 0, 0, 0);
+        let (mut ahead, mut clear, mut behind, mut all, mut fewest) = (0, 0, 0, 0, usize::MAX);
         for set in sets.iter().filter(|set| set.is_headline) {
             let of = |lesson| Summary::of(&self.scores(set, Some(lesson)));
             if let (Some(own), Some(control)) = (of(own), of(control)) {
                 all += 1;
+                fewest = fewest.min(own.count).min(control.count);
                 ahead += usize::from(own.median > control.median);
                 clear += usize::from(own.min > control.max);
                 behind += usize::from(own.max < control.min);
@@ -245,6 +246,11 @@ impl StudyResults {
             return Cell::Missing;
         }
         let name = control.1;
+        if fewest < FEW_SEEDS {
+            return Cell::Text(format!(
+                "ahead of {name} on {ahead} of {all}; too few seeds"
+            ));
+        }
         Cell::Text(format!(
             "ahead of {name} on {ahead} of {all}, clearly on {clear}; clearly behind on {behind}"
         ))
@@ -268,6 +274,9 @@ impl StudyResults {
         Summary::of(&ratios).map_or(Cell::Missing, |s| Cell::Text(format!("{:.2} x", s.median)))
     }
 }
+
+/// With fewer, being ahead or behind says nothing.
+const FEW_SEEDS: usize = 3;
 
 const NOTES: [&str; 3] = [
     "Scores times 100: median (range) over the seeds.",

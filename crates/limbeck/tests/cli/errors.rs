@@ -432,7 +432,7 @@ fn a_key_that_does_not_exist_is_named_at_its_place() {
        |
     10 | soft-target = { temperature = 4.0 }
        | ^^^^^^^^^^^
-    unknown variant `soft-target`, expected one of `hard-labels`, `soft-targets`, `logit-mse`
+    unknown variant `soft-target`, expected one of `hard-labels`, `soft-targets`, `logit-mse`, `pkd`, `hidden-states`, `attention-scores`, `annealed-logits`, `feature-maps`, `attention-maps`, `cosine-states`, `mmd`, `fsp`, `hard-teacher-labels`
     exit code 2
     ");
     assert_snapshot!(with_run_file("1e-2", "\"fast\""), @r#"
