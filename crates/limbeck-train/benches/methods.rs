@@ -29,8 +29,20 @@ const VANILLA: (&str, &str) = (
 );
 
 /// Names and settings as in a run file.
-const METHODS: [(&str, &str); 9] = [
+const METHODS: [(&str, &str); 12] = [
     ("fine-tuning", "objective = [{ hard-labels = {} }]"),
+    (
+        "PKD",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }, { pkd = {} }]",
+    ),
+    (
+        "TinyBERT, first stage",
+        "objective = [{ hidden-states = {} }, { attention-scores = {} }]",
+    ),
+    (
+        "deep distillation",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }, { feature-maps = {} }, { attention-maps = {} }]",
+    ),
     (
         "AD², no perturbation",
         "objective = [{ hard-labels = {} }, { soft-targets = {} }]
