@@ -75,6 +75,9 @@ fn phases_follow_one_another_in_one_log() {
 #[test]
 fn killed_phases_end_as_if_nothing_had_happened() {
     let place = with_phases();
+    // Long enough to be hit for certain.
+    place.edit("phases.toml", "epochs = 2.0", "epochs = 12.0");
+    place.edit("phases.toml", "epochs = 3.0", "epochs = 18.0");
     let command = "distill phases.toml --set train.checkpoint-every-s=0";
     place.succeeds(&format!("{command} --out runs/whole"));
     let killed = format!("{command} --out runs/killed");
