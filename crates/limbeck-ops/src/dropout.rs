@@ -95,27 +95,51 @@ impl CustomOp1 for DropoutOp {
     }
 }
 
-/// The factors that dropout multiplies a `[N, H]` tensor with; `None` when it is off.
+/// Which elements stay, and what they are multiplied with.
+pub(crate) struct Mask {
+    /// One or zero each; a byte, since it may have to travel to another device.
+    kept: Tensor,
+    scale: f64,
+}
+
+impl Mask {
+    fn new(kept: Vec<u8>, shape: impl Into<Shape>, dropout: RowDropout<'_>) -> Result<Self> {
+        Ok(Self {
+            kept: Tensor::from_vec(kept, shape.into(), &Device::Cpu)?,
+            scale: dropout.active.map_or(1.0, |active| f64::from(active.scale)),
+        })
+    }
+
+    /// `x` with the mask's shape, dropped.
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let kept = self.kept.to_device(x.device())?.to_dtype(x.dtype())?;
+        (x * kept)? * self.scale
+    }
+}
+
+/// The mask of a `[N, H]` tensor; `None` when dropout is off.
 pub(crate) fn mask(
     dims: &[usize],
     probability: f64,
     site: u32,
     pass: &Pass,
-) -> Option<Result<Tensor>> {
+) -> Option<Result<Mask>> {
     let dropout = RowDropout::new(pass.dropout.as_ref(), probability as f32, site);
     dropout.is_active().then(|| {
-        let mut ones = vec![1.0; dims.iter().product()];
-        dropout.apply_all(&mut ones, dims[dims.len() - 1]);
-        Tensor::from_vec(ones, dims, &Device::Cpu)
+        let mut kept = vec![0; dims.iter().product()];
+        for (row, kept) in kept.chunks_exact_mut(dims[dims.len() - 1]).enumerate() {
+            dropout.keep(row, 0, kept);
+        }
+        Mask::new(kept, dims, dropout)
     })
 }
 
-/// The same for attention probabilities, padded to `[B, heads, T, T]`.
+/// The same for attention probabilities, padded to `[B, heads, T, T]`; padding is dropped.
 pub(crate) fn attention_mask(
     starts: &Starts,
     spec: &LayerSpec,
     pass: &Pass,
-) -> Option<Result<Tensor>> {
+) -> Option<Result<Mask>> {
     let dropout = RowDropout::new(
         pass.dropout.as_ref(),
         spec.attention_dropout as f32,
@@ -123,22 +147,19 @@ pub(crate) fn attention_mask(
     );
     dropout.is_active().then(|| {
         let (batch, longest) = (starts.sentences(), starts.longest());
-        let mut ones = vec![1.0; batch * spec.heads * longest * longest];
+        let mut kept = vec![0; batch * spec.heads * longest * longest];
         for (sentence, (&start, length)) in
             starts.first_rows().iter().zip(starts.lengths()).enumerate()
         {
             for head in 0..spec.heads {
                 for row in 0..length {
                     let at = ((sentence * spec.heads + head) * longest + row) * longest;
-                    dropout.apply_from(
-                        start as usize + row,
-                        (head as u32) << 16,
-                        &mut ones[at..at + length],
-                    );
+                    let kept = &mut kept[at..at + length];
+                    dropout.keep(start as usize + row, (head as u32) << 16, kept);
                 }
             }
         }
-        Tensor::from_vec(ones, (batch, spec.heads, longest, longest), &Device::Cpu)
+        Mask::new(kept, (batch, spec.heads, longest, longest), dropout)
     })
 }
 
@@ -195,6 +216,21 @@ impl<'a> RowDropout<'a> {
             let kept = hash(seed, first_column + column as u32) >= active.threshold;
             *value = if kept { *value * active.scale } else { 0.0 };
         }
+    }
+
+    /// One for what stays of a row from `first_column` on, zero for what is dropped.
+    fn keep(&self, row: usize, first_column: u32, kept: &mut [u8]) {
+        let Some(active) = self.active else { return };
+        let seed = active.key.row_seed(row, active.site);
+        simd(
+            #[inline(always)]
+            || {
+                for (column, kept) in kept.iter_mut().enumerate() {
+                    let hash = hash(seed, first_column + column as u32);
+                    *kept = u8::from(hash >= active.threshold);
+                }
+            },
+        );
     }
 
     /// Applies to every row of a matrix.

@@ -137,7 +137,8 @@ pub fn transformer_layer_with_maps(
     pass: &Pass,
 ) -> Result<(Tensor, AttentionMaps)> {
     if !is_fused(x) || parameters.all().iter().any(|p| !p.is_fused()) {
-        return plain::transformer_layer(x, parameters, starts, spec, pass);
+        let (y, scores) = plain::transformer_layer(x, parameters, starts, spec, pass)?;
+        return Ok((y, plain::maps(&scores, starts, spec.heads)?));
     }
     let tap = Tap::default();
     let op = Layer {

@@ -34,6 +34,7 @@ pub mod plain;
 mod pool;
 mod product;
 mod relative;
+mod selection;
 mod starts;
 mod threads;
 

@@ -18,7 +18,8 @@ use crate::kernels::lstm as kernel;
 use crate::linear::{add_bias_gradient, add_weight_gradient, forward as linear_forward};
 use crate::parameter::{Parameter, is_fused};
 use crate::pass::{Pass, learns};
-use crate::plain::leaf;
+use crate::plain::{leaf, on_rows};
+use crate::selection::select_once;
 
 /// From which end a sentence is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -395,17 +396,24 @@ fn composition(
     steps: &Steps,
     pass: &Pass,
 ) -> Result<Tensor> {
-    let [input_weight, recurrent_weight, input_bias, recurrent_bias] =
-        parameters.all().map(|parameter| leaf(parameter, pass));
+    let [input_weight, recurrent_weight] =
+        [&parameters.input_weight, &parameters.recurrent_weight].map(|p| leaf(p, pass));
     let hidden = parameters.hidden();
     if steps.count() == 0 {
         return Tensor::zeros((0, hidden), x.dtype(), x.device());
     }
-    let rows = Tensor::new(&*steps.rows, x.device())?;
-    let projected = x
-        .index_select(&rows, 0)?
+    let mut places = vec![0u32; steps.rows.len()];
+    for (place, &row) in (0..).zip(&steps.rows) {
+        places[row as usize] = place;
+    }
+    let projected = select_once(x, steps.rows.clone(), places.clone())?
         .matmul(&input_weight.t()?)?
-        .broadcast_add(&(input_bias + recurrent_bias)?)?;
+        .add(&on_rows(&parameters.input_bias, steps.rows.len(), pass)?)?
+        .add(&on_rows(
+            &parameters.recurrent_bias,
+            steps.rows.len(),
+            pass,
+        )?)?;
     let mut hidden_states: Vec<Tensor> = Vec::with_capacity(steps.count());
     let mut cells: Option<Tensor> = None;
     for step in 0..steps.count() {
@@ -427,9 +435,5 @@ fn composition(
         hidden_states.push((output * new.tanh()?)?);
         cells = Some(new);
     }
-    let mut places = vec![0u32; steps.rows.len()];
-    for (place, &row) in (0..).zip(&steps.rows) {
-        places[row as usize] = place;
-    }
-    Tensor::cat(&hidden_states, 0)?.index_select(&Tensor::new(places, x.device())?, 0)
+    select_once(&Tensor::cat(&hidden_states, 0)?, places, steps.rows.clone())
 }

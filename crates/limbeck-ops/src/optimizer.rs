@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::kernels::reduce::sum_of_squares;
@@ -16,18 +16,14 @@ const BLOCK: usize = 16 * 1024;
 /// The Euclidean norm of all parameters' gradients together.
 pub fn gradient_norm(parameters: &[Parameter]) -> Result<f64> {
     let mut total = 0.0;
+    // Squared norms that are tensors: fetched together, since each fetch waits for a GPU.
+    let mut squares = Vec::new();
     for parameter in parameters.iter().filter(|p| p.is_trainable()) {
         let gradient = parameter.gradient();
         if gradient.tensor().is_some() {
             drop(gradient);
             if let Some(gradient) = parameter.gradient_tensor()? {
-                total += f64::from(
-                    gradient
-                        .sqr()?
-                        .sum_all()?
-                        .to_dtype(candle_core::DType::F32)?
-                        .to_scalar::<f32>()?,
-                );
+                squares.push(gradient.sqr()?.sum_all()?.to_dtype(DType::F32)?);
             }
             continue;
         }
@@ -40,6 +36,10 @@ pub fn gradient_norm(parameters: &[Parameter]) -> Result<f64> {
                 .map(|&row| sum_of_squares(&gradient.values()[row as usize * width..][..width]))
                 .sum(),
         };
+    }
+    if !squares.is_empty() {
+        let squares = Tensor::stack(&squares, 0)?.to_vec1::<f32>()?;
+        total += squares.into_iter().map(f64::from).sum::<f64>();
     }
     Ok(total.sqrt())
 }
@@ -146,12 +146,16 @@ impl Optimizer {
     pub fn step(&mut self, learning_rate: f64, gradient_factor: f64) -> Result<()> {
         self.step += 1;
         let coefficients = Coefficients::new(self.rule, self.step, learning_rate, gradient_factor);
+        let mut of_tensors = Vec::new();
         for (parameter, state) in self.parameters.iter().zip(&mut self.states) {
             if parameter.gradient().tensor().is_some() || !parameter.is_fused() {
-                state.step_tensors(parameter, &coefficients)?;
+                of_tensors.push((parameter, state));
             } else if *parameter.gradient().rows() != Rows::None {
                 state.step_buffer(parameter, &coefficients)?;
             }
+        }
+        step_tensors(of_tensors, &coefficients)?;
+        for parameter in &self.parameters {
             parameter.clear_gradient();
         }
         Ok(())
@@ -350,42 +354,81 @@ impl State {
             }
         }
     }
+}
 
-    /// The same rules as compositions of tensor operations, for a GPU and for double precision.
-    fn step_tensors(&mut self, parameter: &Parameter, c: &Coefficients) -> Result<()> {
-        let Some(gradient) = parameter.gradient_tensor()? else {
-            return Ok(());
-        };
-        let gradient = (gradient * c.gradient_factor)?;
-        let (first, second) = match self.tensors.take() {
-            Some(tensors) => tensors,
-            None => (gradient.zeros_like()?, gradient.zeros_like()?),
-        };
-        let value = parameter.value();
-        let (value, first, second) = match c.rule {
-            Rule::AdamW {
-                beta1,
-                beta2,
-                epsilon,
-                ..
-            } => {
-                let first = ((first * beta1)? + (&gradient * (1.0 - beta1))?)?;
-                let second = ((second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-                let denominator = ((second.sqrt()? / c.second_root)? + epsilon)?;
-                let value =
-                    ((value * c.decay(parameter))? - ((&first / denominator)? * c.step_size)?)?;
-                (value, first, second)
+/// The same rules as compositions of tensor operations, for a GPU and for double precision.
+///
+/// Parameters with one decay are laid side by side: a GPU is soon done with each, but not with the calls.
+fn step_tensors(members: Vec<(&Parameter, &mut State)>, c: &Coefficients) -> Result<()> {
+    let (matrices, vectors): (Vec<_>, Vec<_>) =
+        members.into_iter().partition(|(p, _)| p.shape().rank() > 1);
+    for members in [matrices, vectors] {
+        let mut group = Vec::new();
+        for (parameter, state) in members {
+            if let Some(gradient) = parameter.gradient_tensor()? {
+                let zeros = || gradient.zeros_like();
+                let (first, second) = match state.tensors.take() {
+                    Some(means) => means,
+                    None => (zeros()?, zeros()?),
+                };
+                group.push((parameter, state, [gradient, first, second]));
             }
-            Rule::Adadelta { rho, epsilon } => {
-                let first = ((first * rho)? + (gradient.sqr()? * (1.0 - rho))?)?;
-                let ratio = ((&second + epsilon)?.sqrt()? / (&first + epsilon)?.sqrt()?)?;
-                let delta = (ratio * gradient)?;
-                let second = ((second * rho)? + (delta.sqr()? * (1.0 - rho))?)?;
-                ((value - (delta * c.learning_rate)?)?, first, second)
-            }
+        }
+        let Some((first, ..)) = group.first() else {
+            continue;
         };
-        self.tensors = Some((first.detach(), second.detach()));
-        parameter.set(&value.detach())
+        let decay = c.decay(first);
+        let values = group.iter().map(|(p, ..)| p.value().flatten_all());
+        let values = Tensor::cat(&values.collect::<Result<Vec<_>>>()?, 0)?;
+        let flat = |index: usize| {
+            let tensors = group.iter().map(|(_, _, t)| t[index].flatten_all());
+            Tensor::cat(&tensors.collect::<Result<Vec<_>>>()?, 0)
+        };
+        let (gradient, means) = (flat(0)?, (flat(1)?, flat(2)?));
+        let (values, first, second) = changed(&values, &gradient, means, decay, c)?;
+        let mut start = 0;
+        for (parameter, state, _) in group {
+            let part = |all: &Tensor| {
+                let part = all.narrow(0, start, parameter.len())?;
+                Ok::<_, candle_core::Error>(part.reshape(parameter.shape())?.detach())
+            };
+            state.tensors = Some((part(&first)?, part(&second)?));
+            parameter.set(&part(&values)?)?;
+            start += parameter.len();
+        }
+    }
+    Ok(())
+}
+
+/// Values and running means after a step.
+fn changed(
+    values: &Tensor,
+    gradient: &Tensor,
+    (first, second): (Tensor, Tensor),
+    decay: f64,
+    c: &Coefficients,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let gradient = (gradient * c.gradient_factor)?;
+    match c.rule {
+        Rule::AdamW {
+            beta1,
+            beta2,
+            epsilon,
+            ..
+        } => {
+            let first = ((first * beta1)? + (&gradient * (1.0 - beta1))?)?;
+            let second = ((second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
+            let denominator = ((second.sqrt()? / c.second_root)? + epsilon)?;
+            let values = ((values * decay)? - ((&first / denominator)? * c.step_size)?)?;
+            Ok((values, first, second))
+        }
+        Rule::Adadelta { rho, epsilon } => {
+            let first = ((first * rho)? + (gradient.sqr()? * (1.0 - rho))?)?;
+            let ratio = ((&second + epsilon)?.sqrt()? / (&first + epsilon)?.sqrt()?)?;
+            let delta = (ratio * gradient)?;
+            let second = ((second * rho)? + (delta.sqr()? * (1.0 - rho))?)?;
+            Ok(((values - (delta * c.learning_rate)?)?, first, second))
+        }
     }
 }
 

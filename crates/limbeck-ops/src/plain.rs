@@ -7,6 +7,7 @@ use crate::embedding::EmbeddingIds;
 use crate::layer::LayerSpec;
 use crate::parameter::Parameter;
 use crate::pass::Pass;
+use crate::selection::{select_learning, select_once};
 use crate::{Activation, AttentionMaps, Starts};
 
 /// The parameter as it enters the graph in this pass.
@@ -18,6 +19,17 @@ pub(crate) fn leaf(parameter: &Parameter, pass: &Pass) -> Tensor {
     }
 }
 
+/// A parameter for each of `rows` rows.
+///
+/// Where it learns by a product, since its backward pass, a sum over rows, is a product, too: the broadcast's is slow on a GPU.
+pub(crate) fn on_rows(parameter: &Parameter, rows: usize, pass: &Pass) -> Result<Tensor> {
+    let row = leaf(parameter, pass).unsqueeze(0)?;
+    if pass.is_learning() && parameter.is_trainable() {
+        return Tensor::ones((rows, 1), row.dtype(), row.device())?.matmul(&row);
+    }
+    row.broadcast_as((rows, row.dim(1)?))
+}
+
 /// See [`crate::linear()`].
 pub fn linear(
     x: &Tensor,
@@ -27,7 +39,10 @@ pub fn linear(
 ) -> Result<Tensor> {
     let y = x.matmul(&leaf(weight, pass).t()?)?;
     match bias {
-        Some(bias) => y.broadcast_add(&leaf(bias, pass)),
+        Some(bias) => {
+            let bias = on_rows(bias, y.dim(0)?, pass)?;
+            y + bias
+        }
         None => Ok(y),
     }
 }
@@ -43,15 +58,14 @@ pub fn layer_norm(
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normalised = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
-    normalised
-        .broadcast_mul(&leaf(scale, pass))?
-        .broadcast_add(&leaf(shift, pass))
+    let rows = x.dim(0)?;
+    (normalised * on_rows(scale, rows, pass)?)? + on_rows(shift, rows, pass)?
 }
 
 /// See [`crate::dropout()`].
 pub fn dropout(x: &Tensor, probability: f64, site: u32, pass: &Pass) -> Result<Tensor> {
     match crate::dropout::mask(x.dims(), probability, site, pass) {
-        Some(mask) => x * mask?.to_dtype(x.dtype())?.to_device(x.device())?,
+        Some(mask) => mask?.apply(x),
         None => Ok(x.clone()),
     }
 }
@@ -73,9 +87,12 @@ pub fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
 pub fn embedding_sum(tables: &[&Parameter], ids: &EmbeddingIds, pass: &Pass) -> Result<Tensor> {
     let mut sum: Option<Tensor> = None;
     for (table, ids) in tables.iter().zip(ids.columns()) {
-        let table = leaf(table, pass);
-        let ids = Tensor::from_slice(ids, ids.len(), table.device())?;
-        let rows = table.index_select(&ids, 0)?;
+        let values = leaf(table, pass);
+        let rows = if pass.is_learning() && table.is_trainable() {
+            select_learning(&values, ids)?
+        } else {
+            values.index_select(&Tensor::new(ids, values.device())?, 0)?
+        };
         sum = Some(match sum {
             Some(sum) => (sum + rows)?,
             None => rows,
@@ -84,20 +101,19 @@ pub fn embedding_sum(tables: &[&Parameter], ids: &EmbeddingIds, pass: &Pass) -> 
     sum.ok_or_else(|| candle_core::Error::Msg("an embedding sum needs at least one table".into()))
 }
 
-/// See [`crate::attention()`]; also returns the maps.
+/// See [`crate::attention()`]; also returns the scores, padded to `[B, heads, longest, longest]`.
 pub fn attention(
     qkv: &Tensor,
     starts: &Starts,
     spec: &LayerSpec,
     pass: &Pass,
-) -> Result<(Tensor, AttentionMaps)> {
+) -> Result<(Tensor, Tensor)> {
     let (batch, longest) = (starts.sentences(), starts.longest());
     let hidden = qkv.dim(1)? / 3;
     let size = hidden / spec.heads;
     let device = qkv.device();
-    let gather = Tensor::from_vec(starts.padded_rows(), batch * longest, device)?;
-    let padded = qkv
-        .index_select(&gather, 0)?
+    let (in_packed, in_padded) = (starts.padded_rows(), starts.rows_in_padded());
+    let padded = select_once(qkv, in_packed.clone(), in_padded.clone())?
         .reshape((batch, longest, 3, spec.heads, size))?;
     let part = |index: usize| {
         padded
@@ -120,23 +136,24 @@ pub fn attention(
         .to_dtype(qkv.dtype())?;
     let probabilities = masked_softmax(&scores, &mask)?;
     let dropped = match crate::dropout::attention_mask(starts, spec, pass) {
-        Some(kept) => (&probabilities * kept?.to_dtype(qkv.dtype())?.to_device(device)?)?,
+        Some(mask) => mask?.apply(&probabilities)?,
         None => probabilities.clone(),
     };
     let context = dropped
         .matmul(&value)?
         .transpose(1, 2)?
         .reshape((batch * longest, hidden))?;
-    let rows = Tensor::from_vec(starts.rows_in_padded(), starts.tokens(), device)?;
-    let entries = Tensor::new(starts.maps_in_padded(spec.heads), device)?;
-    Ok((
-        context.index_select(&rows, 0)?,
-        AttentionMaps {
-            scores: scores.flatten_all()?.index_select(&entries, 0)?,
-            starts: starts.clone(),
-            heads: spec.heads,
-        },
-    ))
+    Ok((select_once(&context, in_padded, in_packed)?, scores))
+}
+
+/// Padded attention scores without their padding.
+pub fn maps(padded: &Tensor, starts: &Starts, heads: usize) -> Result<AttentionMaps> {
+    let (entries, places) = (starts.maps_in_padded(heads), starts.maps_of_padded(heads));
+    Ok(AttentionMaps {
+        scores: select_once(&padded.flatten_all()?, entries, places)?,
+        starts: starts.clone(),
+        heads,
+    })
 }
 
 /// Packed attention scores as rows padded to the longest sentence, `[heads · N, longest]`, and their mask.
@@ -148,17 +165,20 @@ pub(crate) fn padded_map_rows(
     let (entries, mask) = starts.padded_map_rows(heads);
     let shape = (heads * starts.tokens(), starts.longest());
     let mask = Tensor::from_vec(mask, shape, packed.device())?.to_dtype(packed.dtype())?;
-    let entries = Tensor::new(entries, packed.device())?;
-    Ok((packed.index_select(&entries, 0)?.reshape(shape)?, mask))
+    let places = starts.maps_in_padded_rows(heads);
+    Ok((select_once(packed, entries, places)?.reshape(shape)?, mask))
 }
 
 /// Softmax over the keys of packed attention scores; see [`AttentionMaps`].
 pub fn packed_softmax(packed: &Tensor, starts: &Starts, heads: usize) -> Result<Tensor> {
     let (rows, mask) = padded_map_rows(packed, starts, heads)?;
-    let places = Tensor::new(starts.maps_in_padded_rows(heads), packed.device())?;
-    masked_softmax(&rows, &mask)?
-        .flatten_all()?
-        .index_select(&places, 0)
+    let (entries, _) = starts.padded_map_rows(heads);
+    let places = starts.maps_in_padded_rows(heads);
+    select_once(
+        &masked_softmax(&rows, &mask)?.flatten_all()?,
+        places,
+        entries,
+    )
 }
 
 /// Softmax over the last dimension where `mask` is one; exact zeros elsewhere.
@@ -170,17 +190,17 @@ fn masked_softmax(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
     powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
 }
 
-/// See [`crate::transformer_layer`]; also returns the maps.
+/// See [`crate::transformer_layer`]; also returns the scores as [`attention`] does.
 pub fn transformer_layer(
     x: &Tensor,
     weights: &crate::LayerParameters,
     starts: &Starts,
     spec: &LayerSpec,
     pass: &Pass,
-) -> Result<(Tensor, AttentionMaps)> {
+) -> Result<(Tensor, Tensor)> {
     let w = weights;
     let qkv = linear(x, &w.qkv_weight, Some(&w.qkv_bias), pass)?;
-    let (context, maps) = attention(&qkv, starts, spec, pass)?;
+    let (context, scores) = attention(&qkv, starts, spec, pass)?;
     let out = linear(&context, &w.output_weight, Some(&w.output_bias), pass)?;
     let out = (dropout(&out, spec.attention_output_dropout, spec.site + 1, pass)? + x)?;
     let middle = layer_norm(
@@ -197,7 +217,7 @@ pub fn transformer_layer(
     let out = linear(&inner, &w.down_weight, Some(&w.down_bias), pass)?;
     let out = (dropout(&out, spec.hidden_dropout, spec.site + 2, pass)? + middle)?;
     let y = layer_norm(&out, &w.norm_scale, &w.norm_shift, spec.epsilon, pass)?;
-    Ok((y, maps))
+    Ok((y, scores))
 }
 
 /// `log_softmax` over the last dimension.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::selection::NONE;
+
 /// Row offsets of a packed batch: sentence `i` has rows `starts[i] .. starts[i + 1]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Starts(Arc<[u32]>);
@@ -54,14 +56,14 @@ impl Starts {
         Self((0..self.0.len() as u32).collect())
     }
 
-    /// For a padded `[B, T]` layout, the packed row of every position; padding repeats row 0.
+    /// For a padded `[B, T]` layout, the packed row of every position; [`NONE`] for padding.
     pub(crate) fn padded_rows(&self) -> Vec<u32> {
         let longest = self.longest() as u32;
         let pairs = self.0.windows(2);
         pairs
             .flat_map(|pair| {
                 let (start, end) = (pair[0], pair[1]);
-                (0..longest).map(move |t| if start + t < end { start + t } else { 0 })
+                (0..longest).map(move |t| if start + t < end { start + t } else { NONE })
             })
             .collect()
     }
@@ -98,14 +100,23 @@ impl Starts {
         places
     }
 
-    /// For the same maps, rows padded to the longest: each place's entry, 0 for padding, and one where it is real.
+    /// The inverse of [`Starts::maps_in_padded`]; [`NONE`] for padding.
+    pub(crate) fn maps_of_padded(&self, heads: usize) -> Vec<u32> {
+        let mut entries = vec![NONE; self.sentences() * heads * self.longest() * self.longest()];
+        for (entry, place) in (0..).zip(self.maps_in_padded(heads)) {
+            entries[place as usize] = entry;
+        }
+        entries
+    }
+
+    /// For the same maps, rows padded to the longest: each place's entry, [`NONE`] for padding, and one where it is real.
     pub(crate) fn padded_map_rows(&self, heads: usize) -> (Vec<u32>, Vec<f32>) {
         let longest = self.longest();
         let (mut entries, mut mask, mut first) = (Vec::new(), Vec::new(), 0);
         for length in self.lengths() {
             for _ in 0..heads * length {
                 let real = |column| column < length;
-                entries.extend((0..longest).map(|c| if real(c) { first + c as u32 } else { 0 }));
+                entries.extend((0..longest).map(|c| if real(c) { first + c as u32 } else { NONE }));
                 mask.extend((0..longest).map(|c| if real(c) { 1.0 } else { 0.0 }));
                 first += length as u32;
             }

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench -p limbeck-train --bench methods -- --model DIR --data SST-2/train.tsv` takes the same batches through a
 //! step of each method in turn, several rounds, and prints for each the ratios to vanilla distillation in the same round, of
-//! wall time and of processor's time: median, smallest and largest. The teacher's outputs are at hand, as from a store. Also: `--student`, as `[student]` in
-//! a run file; `--only a,b`; `--rounds`, `--steps`, `--threads`.
+//! wall time and of processor's time: median, smallest and largest. The teacher's outputs are at hand, as from a store; for
+//! texts that a generator writes it computes. The generator is the model with a fresh masked-LM head. Also: `--student`, as
+//! `[student]` in a run file; `--only a,b`; `--rounds`, `--steps`, `--threads`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,11 +12,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Device;
-use limbeck_model::{Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer};
+use limbeck_model::{
+    MaskedLanguageModel, Needs, SentenceClassifier, StudentConfig, Target, TextTokenizer,
+};
 use limbeck_text::{DataSpec, Example, GlueTask, LabelSource, Metric, read_examples};
 use limbeck_train::{
-    EncodedSet, Folders, LiveTeacher, ObjectiveConfig, Observer, Pair, Run, Signal, StepConfig,
-    StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, train,
+    Beside, EncodedSet, Folders, LiveTeacher, ObjectiveConfig, Observer, Pair, Run, Signal,
+    StepConfig, StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, train,
 };
 use serde::Deserialize;
 
@@ -29,7 +32,7 @@ const VANILLA: (&str, &str) = (
 );
 
 /// Names and settings as in a run file.
-const METHODS: [(&str, &str); 12] = [
+const METHODS: [(&str, &str); 18] = [
     ("fine-tuning", "objective = [{ hard-labels = {} }]"),
     (
         "PKD",
@@ -82,6 +85,36 @@ const METHODS: [(&str, &str); 12] = [
         "SMART",
         "objective = [{ hard-labels = {} }, { soft-targets = {} }]
         step = { smart = {} }",
+    ),
+    (
+        "MATE-KD, random words",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }]
+        step = { mate-kd = { generator = 'random' } }",
+    ),
+    (
+        "MATE-KD, student's",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }]
+        step = { mate-kd = { generator = { model = { from = '', steps = 0 } } } }",
+    ),
+    (
+        "MATE-KD, generator's",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }]
+        step = { mate-kd = { generator = { model = { from = '', steps = 1000 } } } }",
+    ),
+    (
+        "CILDA, student's",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }]
+        step = { cilda = { generator = { model = { from = '', steps = 0 } } } }",
+    ),
+    (
+        "CILDA, generator's",
+        "objective = [{ hard-labels = {} }, { soft-targets = {} }]
+        step = { cilda = { generator = { model = { from = '', steps = 1000 } } } }",
+    ),
+    (
+        "GAN-BERT, no teacher",
+        "objective = [{ hard-labels = {} }]
+        step = { gan-bert = {} }",
     ),
 ];
 
@@ -237,14 +270,24 @@ impl Bench {
         let (student, tokenizer) = student
             .build(from, &mut texts, target, SEED, &Device::Cpu)
             .expect("a student");
+        let student = method.step.prepare(student, SEED).expect("a head");
         let set = EncodedSet::new(&self.examples, &tokenizer, 128).expect("texts");
+        let generator = method.step.generator().map(|_| {
+            MaskedLanguageModel::open_or_draw_head(&self.arguments.model, SEED, &Device::Cpu)
+                .expect("a generator")
+        });
+        let beside = Beside {
+            generator: generator.as_ref().map(|model| (model, &self.tokenizer)),
+            student_tokenizer: Some(&tokenizer),
+            teacher_tokenizer: Some(&self.tokenizer),
+        };
         let pair = Pair {
             student: &student,
             teacher: Some(&self.model),
             seed: SEED,
         };
         let objective = WeightedSum::new(&method.objective, &pair).expect("objectives");
-        let step = method.step.build(&pair).expect("a step");
+        let step = method.step.build_with(&pair, beside).expect("a step");
         let config = TrainConfig {
             epochs: 1000.0,
             evaluate_every: u64::MAX,

@@ -92,6 +92,11 @@ pub trait Objective {
         false
     }
 
+    /// Whether one number added to all logits of a sentence changes nothing, as before a softmax.
+    fn ignores_shifts(&self) -> bool {
+        false
+    }
+
     /// What it needs of student and teacher beside logits.
     fn needs(&self) -> Needs {
         Needs::NOTHING

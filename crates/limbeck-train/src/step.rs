@@ -8,6 +8,7 @@ mod free_lb;
 mod gan_bert;
 mod mate_kd;
 mod min_max;
+mod one_pass;
 mod perturbation;
 mod plain;
 mod smart;

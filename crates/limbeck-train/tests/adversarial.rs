@@ -37,8 +37,8 @@ fn numbers(value: &Value) -> Vec<u32> {
     list(value, |v| v.as_u64().unwrap() as u32)
 }
 
-/// The first sentences of `training/data.json`; in a regression labels are scores.
-fn sentences(count: usize, regression: bool) -> EncodedSet {
+/// The first sentences of `training/data.json` with labels for so many outputs; with one, a regression's scores.
+fn sentences(count: usize, outputs: usize) -> EncodedSet {
     let data = read("training/data.json");
     let encodings = (0..count).map(|row| Encoding {
         ids: numbers(&data["ids"][row]),
@@ -48,10 +48,9 @@ fn sentences(count: usize, regression: bool) -> EncodedSet {
         .into_iter()
         .take(count)
         .map(|label| {
-            Some(if regression {
-                Label::Score(label as f32)
-            } else {
-                Label::Class(label)
+            Some(match outputs {
+                1 => Label::Score(label as f32),
+                _ => Label::Class(label % outputs as u32),
             })
         });
     EncodedSet::from_parts(
@@ -61,8 +60,8 @@ fn sentences(count: usize, regression: bool) -> EncodedSet {
     )
 }
 
-/// `tiny-bert` with some keys of its configuration changed, and one output in a regression.
-fn tiny_bert(changes: &Value, regression: bool) -> SentenceClassifier {
+/// `tiny-bert` with some keys of its configuration changed, and the first of its three outputs; one is a regression.
+fn tiny_bert(changes: &Value, outputs: usize) -> SentenceClassifier {
     let folder = tempfile::tempdir().unwrap();
     let mut config = read("tiny-bert/config.json");
     for (key, value) in changes.as_object().unwrap() {
@@ -70,11 +69,21 @@ fn tiny_bert(changes: &Value, regression: bool) -> SentenceClassifier {
     }
     let path = fixture("tiny-bert/model.safetensors");
     let mut tensors = safetensors::load(path, &Device::Cpu).unwrap();
-    if regression {
+    for name in ["classifier.weight", "classifier.bias"] {
+        let first = tensors[name].narrow(0, 0, outputs).unwrap();
+        tensors.insert(name.into(), first.contiguous().unwrap());
+    }
+    if outputs == 1 {
         config["problem_type"] = json!("regression");
-        for name in ["classifier.weight", "classifier.bias"] {
-            let first = tensors[name].narrow(0, 0, 1).unwrap();
-            tensors.insert(name.into(), first.contiguous().unwrap());
+    }
+    for label in outputs..3 {
+        let name = config["id2label"][label.to_string()].take();
+        for (map, key) in [
+            ("id2label", label.to_string()),
+            ("label2id", name.to_string()),
+        ] {
+            let map = config[map].as_object_mut().unwrap();
+            map.remove(key.trim_matches('"'));
         }
     }
     fs_err::write(folder.path().join("config.json"), config.to_string()).unwrap();
@@ -103,21 +112,17 @@ fn bi_lstm() -> SentenceClassifier {
     SentenceClassifier::fresh(config, &Target::Labels(names.to_vec()), 4, &Device::Cpu).unwrap()
 }
 
-/// The logits of `tiny-bert-teacher`, the first of them alone in a regression.
+/// The first logits of `tiny-bert-teacher`.
 struct Logits(Tensor);
 
 impl Logits {
-    fn of(set: &EncodedSet, regression: bool) -> Self {
+    fn of(set: &EncodedSet, outputs: usize) -> Self {
         let path = fixture("tiny-bert-teacher");
         let model = SentenceClassifier::open(&path, None, 0, &Device::Cpu).unwrap();
         let rows: Vec<usize> = (0..set.len()).collect();
         let output = model.forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE);
         let logits = output.unwrap().logits;
-        Self(if regression {
-            logits.narrow(1, 0, 1).unwrap().contiguous().unwrap()
-        } else {
-            logits
-        })
+        Self(logits.narrow(1, 0, outputs).unwrap().contiguous().unwrap())
     }
 }
 
@@ -148,15 +153,18 @@ struct Scene {
 
 impl Scene {
     fn new(student: SentenceClassifier, count: usize, objective: &Value, step: &Value) -> Self {
-        let regression = *student.target() == Target::Regression;
-        let set = sentences(count, regression);
+        let outputs = match student.target() {
+            Target::Regression => 1,
+            Target::Labels(labels) => labels.len(),
+        };
+        let set = sentences(count, outputs);
         let pair = Pair::alone(&student);
         let objectives: Vec<ObjectiveConfig> = serde_json::from_value(objective.clone()).unwrap();
         let objective = WeightedSum::new(&objectives, &pair).unwrap();
         let step: StepConfig = serde_json::from_value(step.clone()).unwrap();
         let step = step.build(&pair).unwrap();
         Self {
-            teacher: Logits::of(&set, regression),
+            teacher: Logits::of(&set, outputs),
             config: TrainConfig::default(),
             student,
             set,
@@ -250,7 +258,8 @@ fn check_case(case: &Value) {
         .unwrap()
         .into_iter()
         .collect();
-    let student = tiny_bert(&json!({}), name.ends_with("regression"));
+    let outputs = if name.ends_with("regression") { 1 } else { 3 };
+    let student = tiny_bert(&json!({}), outputs);
     let scene = Scene::new(student, 8, &case["objective"], &case["step"]);
     scene.lesson(&scene.all(), |lesson| {
         check_perturbation(name, lesson, case, &expected);
@@ -377,7 +386,7 @@ fn training_follows_pytorch() {
     let reference = read("adversarial/training.json");
     let steps = reference["steps"].as_u64().unwrap();
     for case in reference["cases"].as_array().unwrap() {
-        let student = tiny_bert(&json!({}), false);
+        let student = tiny_bert(&json!({}), 3);
         let mut scene = Scene::new(student, 8, &case["objective"], &case["step"]);
         // Each batch is the whole set, so the order of rows does not matter.
         scene.config = TrainConfig {
@@ -419,7 +428,7 @@ fn both() -> Value {
 
 fn students() -> [(&'static str, SentenceClassifier); 2] {
     [
-        ("tiny-bert", tiny_bert(&with_dropout(), false)),
+        ("tiny-bert", tiny_bert(&with_dropout(), 3)),
         ("BiLSTM", bi_lstm()),
     ]
 }
@@ -485,7 +494,7 @@ fn divergence(student: &[f64], teacher: &[f64]) -> f64 {
 
 #[test]
 fn a_backward_pass_to_the_inputs_leaves_parameters_alone() {
-    let set = sentences(6, false);
+    let set = sentences(6, 3);
     let batch = set.batch(&[0, 1, 2, 3, 4, 5]);
     let families = ["tiny-bert", "tiny-roberta", "tiny-distilbert", "tiny-mpnet"].map(|name| {
         let model = SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap();
@@ -575,7 +584,8 @@ fn unshared(scene: &Scene, lesson: &Lesson<'_>, config: Ad2Config) {
     let parameters = student.parameters();
     let pass = lesson.pass();
     let signal = lesson.signal().unwrap();
-    let delta = Ad2::new(config, false)
+    let regression = *student.target() == Target::Regression;
+    let delta = Ad2::new(config, regression)
         .unwrap()
         .perturbation(lesson)
         .unwrap();
@@ -602,30 +612,42 @@ fn unshared(scene: &Scene, lesson: &Lesson<'_>, config: Ad2Config) {
     lesson.backward(&loss, &parameters).unwrap();
 }
 
-#[test]
-fn sharing_the_clean_pass_changes_nothing() {
+/// The parameters' gradients by the step, and by [`unshared`].
+fn both_ways(student: SentenceClassifier, step: &Value) -> [BTreeMap<String, Tensor>; 2] {
+    let scene = Scene::new(student, 8, &both(), step);
+    let StepConfig::Ad2(config) = serde_json::from_value(step.clone()).unwrap() else {
+        unreachable!()
+    };
+    // Half of the step's sentences, so that gradients are scaled.
+    let rows = [0, 2, 3, 5];
+    scene.lesson(&rows, |lesson| scene.step.accumulate(lesson).unwrap());
+    let shared = scene.take_gradients();
+    scene.lesson(&rows, |lesson| unshared(&scene, lesson, config));
+    let expected = scene.take_gradients();
+    assert_eq!(shared.len(), expected.len());
+    [shared, expected]
+}
+
+fn deltas() -> impl Iterator<Item = Value> {
     let deltas = [
         json!("none"),
         json!("as-printed"),
         json!({ "unit": { "norm": "l2" } }),
         json!({ "ball": { "radius": 0.1, "step-size": 0.1, "over": "sentence" } }),
     ];
-    for (delta, steps) in deltas.iter().flat_map(|delta| [(delta, 1), (delta, 2)]) {
+    let steps = |delta: Value| {
+        [1, 2].map(|steps| json!({ "ad2": { "delta": delta, "steps": steps, "weight": 0.7 } }))
+    };
+    deltas.into_iter().flat_map(steps)
+}
+
+#[test]
+fn sharing_the_clean_pass_changes_nothing() {
+    for step in deltas() {
         for (name, student) in students() {
-            let step = json!({ "ad2": { "delta": delta, "steps": steps, "weight": 0.7 } });
-            let scene = Scene::new(student, 8, &both(), &step);
-            let StepConfig::Ad2(config) = serde_json::from_value(step).unwrap() else {
-                unreachable!()
-            };
-            scene.lesson(&scene.all(), |lesson| {
-                scene.step.accumulate(lesson).unwrap()
-            });
-            let shared = scene.take_gradients();
-            scene.lesson(&scene.all(), |lesson| unshared(&scene, lesson, config));
-            let expected = scene.take_gradients();
-            assert_eq!(shared.len(), expected.len());
+            let [shared, expected] = both_ways(student, &step);
             for (parameter, gradient) in &shared {
-                let what = format!("{name}, {delta}, {parameter}");
+                let what = format!("{name}, {step}, {parameter}");
                 let (actual, expected) = (flat(gradient), flat(&expected[parameter]));
                 if parameter.contains("embedding") {
                     // Both passes' gradients go through the tables as one sum.
@@ -639,13 +661,28 @@ fn sharing_the_clean_pass_changes_nothing() {
 }
 
 #[test]
+fn one_backward_pass_serves_two_losses_of_one_number() {
+    for step in deltas() {
+        for outputs in [1, 2] {
+            let [shared, expected] = both_ways(tiny_bert(&with_dropout(), outputs), &step);
+            for (parameter, gradient) in &shared {
+                let what = format!("{outputs} outputs, {step}, {parameter}");
+                // A key's bias moves all scores of a row alike: its gradient is rounding alone.
+                check(
+                    &what,
+                    &flat(gradient),
+                    &flat(&expected[parameter]),
+                    1e-4,
+                    1e-3,
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn perturbations_have_the_norms_that_their_settings_say() {
-    let scene = Scene::new(
-        tiny_bert(&with_dropout(), false),
-        8,
-        &both(),
-        &json!("plain"),
-    );
+    let scene = Scene::new(tiny_bert(&with_dropout(), 3), 8, &both(), &json!("plain"));
     let check_norms = |delta, start, steps, span, norm, expected: f64, exact: bool| {
         let config = Ad2Config {
             delta,
@@ -729,15 +766,15 @@ fn last_bytes(folder: &Path) -> Vec<u8> {
 fn a_resumed_run_equals_an_uninterrupted_one() {
     for step in methods() {
         let whole = tempfile::tempdir().unwrap();
-        let scene = small_run(tiny_bert(&with_dropout(), false), &step);
+        let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
         let (result, all) = train_in(whole.path(), &scene, None);
         result.unwrap();
         for stop in [1, 6, 11] {
             let folder = tempfile::tempdir().unwrap();
-            let scene = small_run(tiny_bert(&with_dropout(), false), &step);
+            let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
             let (stopped, before) = train_in(folder.path(), &scene, Some(stop));
             assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
-            let scene = small_run(tiny_bert(&with_dropout(), false), &step);
+            let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
             let (result, after) = train_in(folder.path(), &scene, None);
             result.unwrap();
             let joined: Vec<f64> = before.losses.into_iter().chain(after.losses).collect();
@@ -762,7 +799,7 @@ fn threads_do_not_change_a_run() {
                 (watcher.losses, last_bytes(folder.path()))
             })
         };
-        let bert = || tiny_bert(&with_dropout(), false);
+        let bert = || tiny_bert(&with_dropout(), 3);
         assert!(run(1, bert) == run(2, bert), "{step}");
         assert!(run(1, bi_lstm) == run(2, bi_lstm), "{step}: BiLSTM");
     }
@@ -771,7 +808,7 @@ fn threads_do_not_change_a_run() {
 #[test]
 fn a_batch_in_parts_gives_the_same_gradients() {
     for step in methods() {
-        let scene = Scene::new(tiny_bert(&with_dropout(), false), 8, &both(), &step);
+        let scene = Scene::new(tiny_bert(&with_dropout(), 3), 8, &both(), &step);
         let whole = scene.lesson(&scene.all(), |lesson| {
             scene.step.accumulate(lesson).unwrap()
         });
@@ -794,7 +831,7 @@ fn a_batch_in_parts_gives_the_same_gradients() {
 
 #[test]
 fn settings_that_cannot_be_meant_are_refused() {
-    let student = tiny_bert(&json!({}), false);
+    let student = tiny_bert(&json!({}), 3);
     let message = |step: Value| {
         let step: StepConfig = serde_json::from_value(step).unwrap();
         step.build(&Pair::alone(&student))
@@ -809,7 +846,7 @@ fn settings_that_cannot_be_meant_are_refused() {
     assert!(serde_json::from_value::<StepConfig>(json!({ "ad2": { "alpha": 1.0 } })).is_err());
 
     let scene = Scene::new(
-        tiny_bert(&json!({}), false),
+        tiny_bert(&json!({}), 3),
         8,
         &json!([{ "hard-labels": {} }]),
         &json!({ "ad2": {} }),
@@ -820,6 +857,6 @@ fn settings_that_cannot_be_meant_are_refused() {
     };
     insta::assert_snapshot!(alone.check().unwrap_err(), @"objective `ad2` learns from a teacher, and there is none; run `limbeck distill` with one, or remove the objective");
     let step = json!({ "ad2": { "maps": "both" } });
-    let scene = Scene::new(tiny_bert(&json!({}), false), 8, &both(), &step);
+    let scene = Scene::new(tiny_bert(&json!({}), 3), 8, &both(), &step);
     insta::assert_snapshot!(scene.run().check().unwrap_err(), @"`step.ad2.maps`: found both, but no objective on hidden states or attention, expected such an objective, or clean");
 }

@@ -39,6 +39,10 @@ impl Objective for HardLabels {
         true
     }
 
+    fn ignores_shifts(&self) -> bool {
+        !self.regression
+    }
+
     fn loss(
         &self,
         student: &Output,

@@ -20,6 +20,10 @@ impl Objective for HardTeacherLabels {
         true
     }
 
+    fn ignores_shifts(&self) -> bool {
+        true
+    }
+
     fn loss(
         &self,
         student: &Output,

@@ -24,6 +24,10 @@ impl Objective for SoftTargets {
         true
     }
 
+    fn ignores_shifts(&self) -> bool {
+        !self.regression
+    }
+
     fn loss(
         &self,
         student: &Output,

@@ -9,10 +9,11 @@ use super::ascent::{
     DeltaConfig, StartConfig, above_zero, at_least_one, not_negative, perturbation_key,
 };
 use super::embedded::Embedded;
+use super::one_pass::OnePass;
 use super::perturbation::Perturbation;
 use super::{Lesson, Step, scalar, values};
 use crate::TrainError;
-use crate::objective::{HardLabels, Objective, SoftReduction, SoftTargets};
+use crate::objective::{HardLabels, Objective, SoftReduction, SoftTargets, Terms};
 use crate::teacher::Signal;
 use crate::train::{Run, StepLoss};
 
@@ -94,8 +95,9 @@ pub enum Maps {
 /// the squared error. `δ` climbs `steps` times by projected gradient ascent, is held constant for the
 /// parameters, and reaches special tokens too.
 ///
-/// From `δ = 0` the first gradient comes from a second backward pass through the clean sentences' graph, so one
-/// step of ascent costs no forward pass.
+/// From `δ = 0` the first gradient comes from the clean sentences' graph, so one step of ascent costs no forward pass:
+/// from a second backward pass, or, in a regression and with two labels where the objectives depend on the logits'
+/// difference alone, from the same one, since the gradients by a sentence's embeddings are multiples of each other.
 pub struct Ad2 {
     config: Ad2Config,
     target: Box<dyn Objective>,
@@ -132,7 +134,16 @@ impl Ad2 {
     /// settings ask for none.
     pub fn perturbation(&self, lesson: &Lesson<'_>) -> Result<Option<Perturbation>, TrainError> {
         let embedded = Embedded::new(lesson)?;
-        self.climb(&embedded, lesson, lesson.signal()?.as_ref(), None)
+        let signal = lesson.signal()?;
+        let clean = match self.begins_with_clean() {
+            true => {
+                let zeros = Perturbation::zeros(&lesson.batch.starts, embedded.width()?);
+                let at = self.trace(&embedded, lesson, &zeros, 0)?;
+                Some(self.gradient(&embedded, lesson, signal.as_ref(), &at)?)
+            }
+            false => None,
+        };
+        self.climb(&embedded, lesson, signal.as_ref(), clean)
     }
 
     /// `∂φ/∂δ` at `delta` under the dropout of the given ascent step, for each sentence's own `φ`.
@@ -148,13 +159,48 @@ impl Ad2 {
         self.gradient(&embedded, lesson, signal.as_ref(), &at)
     }
 
-    /// Ascent from the start; `clean`: the pass at `δ = 0`, where there is one to be used again.
+    /// Whether the first gradient of the ascent is that at `δ = 0`.
+    fn begins_with_clean(&self) -> bool {
+        self.config.delta.ascent().is_some() && self.config.start == StartConfig::Zero
+    }
+
+    /// Learns from the clean sentences. Returns the objectives, each one's own value, and `∂φ/∂δ` at `δ = 0` where the
+    /// ascent begins with it.
+    fn learn_clean(
+        &self,
+        embedded: &mut Embedded<'_>,
+        lesson: &Lesson<'_>,
+        signal: Option<&Signal>,
+        clean: &Traced,
+    ) -> Result<(Tensor, Terms, Option<Perturbation>), TrainError> {
+        let (pass, parameters) = (lesson.pass(), lesson.parameters());
+        if self.begins_with_clean()
+            && let Some(one_pass) =
+                OnePass::new(lesson, &*self.target, &clean.output, signal, &pass)?
+        {
+            let surrogate = one_pass.surrogate(&clean.output)?;
+            let mut store = lesson.backward(&surrogate, &parameters)?;
+            let gradient = embedded.gradient(&clean.leaf, &store)?;
+            let gradient = one_pass.other(gradient, lesson.share);
+            embedded.collect(&clean.leaf, &mut store)?;
+            return Ok((one_pass.loss, one_pass.terms, Some(gradient)));
+        }
+        let (loss, terms) = lesson.objectives(&clean.output, signal, &pass)?;
+        let gradient = match self.begins_with_clean() {
+            true => Some(self.gradient(embedded, lesson, signal, clean)?),
+            false => None,
+        };
+        embedded.collect(&clean.leaf, &mut lesson.backward(&loss, &parameters)?)?;
+        Ok((loss, terms, gradient))
+    }
+
+    /// Ascent from the start; `clean`: the gradient at `δ = 0`, where it is known.
     fn climb(
         &self,
         embedded: &Embedded<'_>,
         lesson: &Lesson<'_>,
         signal: Option<&Signal>,
-        clean: Option<&Traced>,
+        mut clean: Option<Perturbation>,
     ) -> Result<Option<Perturbation>, TrainError> {
         let Some(ascent) = self.config.delta.ascent() else {
             return Ok(None);
@@ -163,11 +209,9 @@ impl Ad2 {
         let key = perturbation_key(lesson);
         let mut delta = start.draw(&lesson.batch, embedded.width()?, key);
         for step in 0..self.config.steps {
-            let gradient = match clean {
-                Some(clean) if step == 0 && start == StartConfig::Zero => {
-                    self.gradient(embedded, lesson, signal, clean)?
-                }
-                _ => {
+            let gradient = match clean.take() {
+                Some(clean) => clean,
+                None => {
                     let at = self.trace(embedded, lesson, &delta, step)?;
                     self.gradient(embedded, lesson, signal, &at)?
                 }
@@ -269,15 +313,14 @@ impl Step for Ad2 {
         let leaf = embedded.leaf(None)?;
         let output = embedded.forward(&leaf, lesson.needs(), &pass)?;
         let clean = Traced { leaf, output };
-        let (loss, terms) = lesson.objectives(&clean.output, signal, &pass)?;
-        let delta = self.climb(&embedded, lesson, signal, Some(&clean))?;
-        embedded.collect(&clean.leaf, &mut lesson.backward(&loss, &parameters)?)?;
+        let (loss, terms, gradient) = self.learn_clean(&mut embedded, lesson, signal, &clean)?;
         let mut sum = StepLoss {
             loss: scalar(&loss)?,
             terms: values(terms)?.into_iter().collect(),
             tokens: lesson.batch.ids.len(),
         };
         drop((clean, loss));
+        let delta = self.climb(&embedded, lesson, signal, gradient)?;
 
         let pass = self.pass(lesson, self.config.steps);
         let leaf = embedded.leaf(delta.as_ref())?;

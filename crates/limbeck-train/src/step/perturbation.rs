@@ -138,7 +138,7 @@ impl Perturbation {
     }
 
     /// Multiplies each token or sentence with what `factor` says of its number and values.
-    fn scale(&mut self, span: Span, factor: impl Fn(usize, &[f32]) -> f64) {
+    pub(super) fn scale(&mut self, span: Span, factor: impl Fn(usize, &[f32]) -> f64) {
         let lengths = self.lengths(span);
         let mut rest = &mut self.values[..];
         for (index, length) in lengths.into_iter().enumerate() {
