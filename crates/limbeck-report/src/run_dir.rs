@@ -8,6 +8,7 @@ use crate::files::{
     CONFIG, LOCK, LOG, METRICS, PREDICTIONS, PROVENANCE, config_text, json_text, read_json,
     write_json,
 };
+use crate::lock::Lock;
 use crate::record::parse_log;
 use crate::run_state::remove_partial_files;
 use crate::settings::{check_inputs, check_settings};
@@ -48,7 +49,7 @@ impl RunDir {
         let config = config_text(path, config)?;
         RunState::of(path)?.expect_new(path)?;
         fs::create_dir_all(path).map_err(ReportError::write(path))?;
-        let lock = lock(path)?;
+        let lock = Lock::of_folder(path)?;
         // Another process may have begun between the first look and the lock.
         RunState::of(path)?.expect_new(path)?;
         remove_partial_files(path)?;
@@ -73,7 +74,7 @@ impl RunDir {
         let path = path.as_ref();
         let config = config_text(path, config)?;
         RunState::of(path)?.expect_unfinished(path)?;
-        let lock = lock(path)?;
+        let lock = Lock::of_folder(path)?;
         RunState::of(path)?.expect_unfinished(path)?;
         check_settings(&path.join(CONFIG), &config)?;
         let mut stored: Provenance = read_json(&path.join(PROVENANCE), "provenance record")?;
@@ -182,49 +183,6 @@ impl RunDir {
 }
 
 /// The only right to write a folder. The system takes it back when the process ends, however that happens.
-#[derive(Debug)]
-struct Lock(fs::File);
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Closing the file is not enough while a process just forked has a copy of it.
-        let _ = self.0.file().unlock();
-    }
-}
-
-fn lock(folder: &Path) -> Result<Lock> {
-    let path = folder.join(LOCK);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .open(&path)
-        .map_err(ReportError::write(&path))?;
-    match file.file().try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let process = fs::read_to_string(&path)
-                .ok()
-                .filter(|process| !process.is_empty());
-            let process = process.unwrap_or_else(|| "unknown".to_owned());
-            return Err(ReportError::Locked {
-                path: folder.to_owned(),
-                process,
-            });
-        }
-        // Some network disks have no locks; a run there is as safe as its user is careful.
-        Err(std::fs::TryLockError::Error(error))
-            if error.kind() == std::io::ErrorKind::Unsupported => {}
-        Err(std::fs::TryLockError::Error(error)) => return Err(ReportError::write(&path)(error)),
-    }
-    let written = file
-        .set_len(0)
-        .and_then(|()| write!(file, "{}", std::process::id()));
-    written.map_err(ReportError::write(&path))?;
-    Ok(Lock(file))
-}
-
 fn open_log(folder: &Path) -> Result<fs::File> {
     let path = folder.join(LOG);
     fs::OpenOptions::new()

@@ -113,7 +113,8 @@ pub(crate) struct DistillArgs {
 pub(crate) struct StudyArgs {
     /// The study's file: places, tasks, students and methods.
     pub(crate) file: PathBuf,
-    /// Folder of the study, a run in each of its sub-folders; the same command again goes on where it stopped.
+    /// Folder of the study, a run in each of its sub-folders; the same command again goes on where it stopped, and given
+    /// several times at once shares the work.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Another value for a key of the study's file, such as `place.glue=data/glue` or `run.train.epochs=2`.
@@ -128,6 +129,9 @@ pub(crate) struct StudyArgs {
     /// These methods only.
     #[arg(long = "method", value_name = "NAME,..", value_delimiter = ',')]
     pub(crate) methods: Vec<String>,
+    /// Runs with these seeds only; a task's teacher has the study's first.
+    #[arg(long = "seed", value_name = "N,..", value_delimiter = ',')]
+    pub(crate) seeds: Vec<u64>,
     /// Train nothing; put what is finished in the table.
     #[arg(long)]
     pub(crate) table_only: bool,

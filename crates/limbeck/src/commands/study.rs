@@ -2,10 +2,10 @@
 
 mod settings;
 
-use std::path::Path;
+use std::time::Duration;
 
 use limbeck_report::{
-    FinishedRun, Role, RunState, StudyEntry, StudyMethod, StudyResults, atomic_write, slug,
+    FinishedRun, Lock, Role, RunState, StudyEntry, StudyMethod, StudyResults, atomic_write, slug,
 };
 
 use crate::cli::StudyArgs;
@@ -13,7 +13,13 @@ use crate::commands::train::Job;
 use crate::environment::device;
 use crate::interrupt;
 use crate::settings::{BadSettings, read_settings};
-use settings::{PlannedRun, StudyFile};
+use settings::{PlannedRun, StudyFile, check_known};
+
+/// Where it is said who is at which run, below the study's folder.
+const CLAIMS: &str = ".claims";
+
+/// How often a process with nothing left to begin looks whether others are done.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 #[expect(clippy::print_stdout, reason = "results go to standard output")]
@@ -23,54 +29,147 @@ pub(crate) fn run(args: &StudyArgs, quiet: bool) -> anyhow::Result<()> {
     let out = args.out.to_string_lossy().into_owned();
     let plan = file.plan(&out)?;
     let wanted = wanted(args, &file, &plan)?;
-    let device = device(args.device)?;
     interrupt::listen();
-    let mut results = StudyResults::new(&file.title, methods(&file));
-    let total = wanted.len();
-    for (number, run) in (1..).zip(wanted) {
-        let folder = args.out.join(&run.folder);
-        tracing::info!("{number} of {total}: {}", run.folder);
-        let finished = if args.table_only {
-            match RunState::of(&folder)? {
-                RunState::Finished => FinishedRun::open(&folder)?,
-                _ => continue,
+    let mut study = Study {
+        args,
+        file: &file,
+        device: device(args.device)?,
+        quiet,
+        finished: wanted.iter().map(|_| None).collect(),
+        wanted,
+    };
+    if args.table_only {
+        study.read_finished()?;
+    } else {
+        study.train_all()?;
+    }
+    print!("{}", study.results().table().to_text());
+    Ok(())
+}
+
+/// A study at work, maybe with other processes at the same.
+struct Study<'a> {
+    args: &'a StudyArgs,
+    file: &'a StudyFile,
+    device: candle_core::Device,
+    quiet: bool,
+    wanted: Vec<&'a PlannedRun>,
+    /// What each of the wanted runs reached.
+    finished: Vec<Option<StudyEntry>>,
+}
+
+impl Study<'_> {
+    fn read_finished(&mut self) -> anyhow::Result<()> {
+        for (run, entry) in self.wanted.iter().zip(&mut self.finished) {
+            let folder = self.args.out.join(&run.folder);
+            if RunState::of(&folder)? == RunState::Finished {
+                *entry = Some(entry_of(run, &FinishedRun::open(&folder)?));
             }
+        }
+        self.write()
+    }
+
+    /// Runs what no other process is at, until all is finished.
+    fn train_all(&mut self) -> anyhow::Result<()> {
+        // What is finished already is checked against the settings; what others finish meanwhile, they have checked.
+        let old: Vec<bool> = (self.wanted.iter())
+            .map(|run| self.is_finished(&run.folder))
+            .collect::<anyhow::Result<_>>()?;
+        let mut waits = false;
+        loop {
+            let mut left = 0;
+            for (index, &was_finished) in old.iter().enumerate() {
+                if self.finished[index].is_some() {
+                    continue;
+                }
+                if interrupt::asked() {
+                    let text = "stopped; the same command goes on where it stopped";
+                    return Err(interrupt::Stopped(text.into()).into());
+                }
+                if self.attempt(index, was_finished)? {
+                    self.write()?;
+                } else {
+                    left += 1;
+                }
+            }
+            if left == 0 {
+                return Ok(());
+            }
+            if !waits {
+                tracing::info!("waiting for {left} runs that other processes are at");
+            }
+            waits = true;
+            std::thread::sleep(PATIENCE);
+        }
+    }
+
+    /// Runs or reads one; `false` where another process is at it, or at its teacher.
+    fn attempt(&mut self, index: usize, was_finished: bool) -> anyhow::Result<bool> {
+        let run = self.wanted[index];
+        let claim = self.args.out.join(CLAIMS).join(slug(&run.folder));
+        let Some(_claim) = Lock::try_take(&claim)? else {
+            return Ok(false);
+        };
+        let folder = self.args.out.join(&run.folder);
+        let finished = if !was_finished && self.is_finished(&run.folder)? {
+            FinishedRun::open(&folder)?
         } else {
-            train(run, args, device.clone(), quiet)?
+            if run.lesson.is_some() && !self.is_finished(&run.teacher)? {
+                return Ok(false);
+            }
+            tracing::info!("{} of {}: {}", index + 1, self.wanted.len(), run.folder);
+            self.train(run)?
         };
         if let Some(score) = finished.metrics().headline_score() {
             let metric = &finished.metrics().headline.metric;
             tracing::info!("{}: {metric} {:.4}", run.folder, score.value);
         }
-        results.add(entry(run, &finished));
-        write(&results, &args.out)?;
+        self.finished[index] = Some(entry_of(run, &finished));
+        Ok(true)
     }
-    print!("{}", results.table().to_text());
-    Ok(())
+
+    fn is_finished(&self, folder: &str) -> anyhow::Result<bool> {
+        Ok(RunState::of(self.args.out.join(folder))? == RunState::Finished)
+    }
+
+    fn train(&self, run: &PlannedRun) -> anyhow::Result<FinishedRun> {
+        let mut file = run.file.clone();
+        let role = match &run.lesson {
+            None => Role::Teacher,
+            Some(lesson) if lesson.distils => Role::Student,
+            Some(_) => Role::Control,
+        };
+        file.role.get_or_insert(role);
+        let folder = self.args.out.join(&run.folder);
+        let mut job = Job::new(file, folder, self.device.clone(), self.quiet)?;
+        // One store for all methods and students of a task.
+        job.shared = self.args.out.join(slug(&run.task));
+        // A teacher no better than always giving the most frequent label is a result of a study, too.
+        job.force_teacher = true;
+        job.run()
+    }
+
+    fn results(&self) -> StudyResults {
+        let mut results = StudyResults::new(&self.file.title, methods(self.file));
+        for entry in self.finished.iter().flatten() {
+            results.add(entry.clone());
+        }
+        results
+    }
+
+    /// After every run, so that nothing is lost.
+    fn write(&self) -> anyhow::Result<()> {
+        let (results, out) = (self.results(), &self.args.out);
+        let json = format!("{:#}\n", results.to_json());
+        atomic_write(out.join("study.json"), json.as_bytes())?;
+        let table = results.table();
+        atomic_write(out.join("study.csv"), table.to_csv().as_bytes())?;
+        atomic_write(out.join("study.md"), table.to_markdown().as_bytes())?;
+        Ok(())
+    }
 }
 
-fn train(
-    run: &PlannedRun,
-    args: &StudyArgs,
-    device: candle_core::Device,
-    quiet: bool,
-) -> anyhow::Result<FinishedRun> {
-    let mut file = run.file.clone();
-    let role = match &run.lesson {
-        None => Role::Teacher,
-        Some(lesson) if lesson.distils => Role::Student,
-        Some(_) => Role::Control,
-    };
-    file.role.get_or_insert(role);
-    let mut job = Job::new(file, args.out.join(&run.folder), device, quiet)?;
-    // One store for all methods and students of a task.
-    job.shared = args.out.join(slug(&run.task));
-    // A teacher no better than always giving the most frequent label is a result of a study, too.
-    job.force_teacher = true;
-    job.run()
-}
-
-fn entry(run: &PlannedRun, finished: &FinishedRun) -> StudyEntry {
+fn entry_of(run: &PlannedRun, finished: &FinishedRun) -> StudyEntry {
     StudyEntry {
         task: run.task.clone(),
         lesson: run
@@ -92,51 +191,30 @@ fn methods(file: &StudyFile) -> Vec<StudyMethod> {
         .collect()
 }
 
-/// After every run, so that nothing is lost.
-fn write(results: &StudyResults, out: &Path) -> anyhow::Result<()> {
-    let json = format!("{:#}\n", results.to_json());
-    atomic_write(out.join("study.json"), json.as_bytes())?;
-    let table = results.table();
-    atomic_write(out.join("study.csv"), table.to_csv().as_bytes())?;
-    atomic_write(out.join("study.md"), table.to_markdown().as_bytes())?;
-    Ok(())
-}
-
 /// The runs asked for; teachers belong to their task.
 fn wanted<'a>(
     args: &StudyArgs,
     file: &StudyFile,
     plan: &'a [PlannedRun],
 ) -> anyhow::Result<Vec<&'a PlannedRun>> {
-    let check = |flag: &str, names: &[String], known: Vec<&str>| match names
-        .iter()
-        .find(|name| !known.contains(&name.as_str()))
-    {
-        Some(name) => Err(BadSettings::new(format!(
-            "`--{flag} {name}`: expected one of {known:?}"
-        ))),
-        None => Ok(()),
-    };
-    check(
-        "task",
-        &args.tasks,
-        file.task.iter().map(|t| &*t.name).collect(),
-    )?;
-    check(
-        "student",
-        &args.students,
-        file.student.iter().map(|s| &*s.name).collect(),
-    )?;
-    check(
-        "method",
-        &args.methods,
-        file.method.iter().map(|m| &*m.name).collect(),
-    )?;
+    let tasks: Vec<&str> = file.task.iter().map(|t| &*t.name).collect();
+    let students: Vec<&str> = file.student.iter().map(|s| &*s.name).collect();
+    let methods: Vec<&str> = file.method.iter().map(|m| &*m.name).collect();
+    check_known("--task", &args.tasks, &tasks)?;
+    check_known("--student", &args.students, &students)?;
+    check_known("--method", &args.methods, &methods)?;
+    if let Some(seed) = args.seeds.iter().find(|seed| !file.seeds.contains(seed)) {
+        let known = &file.seeds;
+        let problem = format!("`--seed`: found `{seed}`, expected one of {known:?}");
+        return Err(BadSettings::new(problem).into());
+    }
     let among = |names: &[String], name: &String| names.is_empty() || names.contains(name);
     let fits = |run: &&PlannedRun| {
         among(&args.tasks, &run.task)
             && run.lesson.as_ref().is_none_or(|lesson| {
-                among(&args.students, &lesson.student) && among(&args.methods, &lesson.method)
+                among(&args.students, &lesson.student)
+                    && among(&args.methods, &lesson.method)
+                    && (args.seeds.is_empty() || args.seeds.contains(&run.seed))
             })
     };
     Ok(plan.iter().filter(fits).collect())

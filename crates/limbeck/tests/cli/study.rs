@@ -187,6 +187,41 @@ fn a_study_trains_everything_and_goes_on() {
 }
 
 #[test]
+fn two_processes_share_a_study() {
+    let place = Place::new();
+    place.write("study.toml", STUDY);
+    let part = place.succeeds("study study.toml --out studies/two --seed 2 --method labels");
+    assert!(part.contains("labels"), "{part}");
+    let has = |run: &str| place.path("studies/two/tiny").join(run).exists();
+    assert!(has("bilstm/labels/seed-2") && !has("bilstm/labels/seed-1"));
+    let both = [(); 2].map(|()| {
+        let mut command = place.command("study study.toml --out studies/two");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    let both = both.map(|child| child.wait_with_output().unwrap());
+    let [first, second] = both.map(|output| {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (table, log) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{log}");
+        (table, log)
+    });
+    assert_eq!(first.0, second.0);
+    let begun = |log: &str, run: &str| usize::from(log.contains(&format!(": tiny/{run}\n")));
+    for run in [
+        "1-layer/labels/seed-1",
+        "1-layer/vanilla-kd/seed-1",
+        "1-layer/vanilla-kd/seed-2",
+        "bilstm/labels/seed-1",
+        "bilstm/vanilla-kd/seed-1",
+        "bilstm/vanilla-kd/seed-2",
+    ] {
+        assert!(has(&format!("{run}/metrics.json")), "{run}");
+        assert_eq!(begun(&first.1, run) + begun(&second.1, run), 1, "{run}");
+    }
+}
+
+#[test]
 fn a_bad_study_is_refused_before_the_first_run() {
     let place = Place::new();
     let error = |edit: (&str, &str), arguments: &str| {
@@ -207,7 +242,11 @@ fn a_bad_study_is_refused_before_the_first_run() {
     exit code 2
     ");
     assert_snapshot!(error(("title", "title"), "--method soft"), @r#"
-    error: `--method soft`: expected one of ["labels", "vanilla KD"]
+    error: `--method`: found `soft`, expected one of ["labels", "vanilla KD"]
+    exit code 2
+    "#);
+    assert_snapshot!(error(("title", "title"), "--seed 1,3"), @r#"
+    error: `--seed`: found `3`, expected one of [1, 2]
     exit code 2
     "#);
     assert!(!place.path("studies/bad").exists());

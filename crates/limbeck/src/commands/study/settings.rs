@@ -89,6 +89,8 @@ pub(crate) struct PlannedRun {
     pub(crate) seed: u64,
     /// Below the study's folder.
     pub(crate) folder: String,
+    /// The folder of the task's teacher, likewise.
+    pub(crate) teacher: String,
     pub(crate) file: RunFile,
 }
 
@@ -141,6 +143,7 @@ impl StudyFile {
                 lesson: None,
                 seed,
                 file: self.file(&[&self.run, &task.run, &task.teacher], seed, &folder, "")?,
+                teacher: folder.clone(),
                 folder,
             });
         }
@@ -166,7 +169,7 @@ impl StudyFile {
     ) -> anyhow::Result<PlannedRun> {
         let parts = [&task.name, &student.name, &method.name].map(|name| slug(name));
         let folder = format!("{}/seed-{seed}", parts.join("/"));
-        let teacher = format!("{out}/{}/teacher", parts[0]);
+        let teacher = format!("{}/teacher", parts[0]);
         let mut own = Table::new();
         if method.distils {
             own.insert("teacher".into(), toml::toml! { from = "{teacher}" }.into());
@@ -180,7 +183,8 @@ impl StudyFile {
                 distils: method.distils,
             }),
             seed,
-            file: self.file(&parts, seed, &folder, &teacher)?,
+            file: self.file(&parts, seed, &folder, &format!("{out}/{teacher}"))?,
+            teacher,
             folder,
         })
     }
@@ -217,7 +221,7 @@ impl MethodPart {
     }
 }
 
-fn check_known(key: &str, names: &[String], known: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn check_known(key: &str, names: &[String], known: &[&str]) -> anyhow::Result<()> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(bad(format!(
             "`{key}`: found `{name}`, expected one of {known:?}"
