@@ -99,8 +99,6 @@ impl CustomOp1 for Selection {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test may panic")]
-
     use candle_core::{Device, Var};
 
     use super::*;

@@ -135,13 +135,12 @@ impl Ad2 {
     pub fn perturbation(&self, lesson: &Lesson<'_>) -> Result<Option<Perturbation>, TrainError> {
         let embedded = Embedded::new(lesson)?;
         let signal = lesson.signal()?;
-        let clean = match self.begins_with_clean() {
-            true => {
-                let zeros = Perturbation::zeros(&lesson.batch.starts, embedded.width()?);
-                let at = self.trace(&embedded, lesson, &zeros, 0)?;
-                Some(self.gradient(&embedded, lesson, signal.as_ref(), &at)?)
-            }
-            false => None,
+        let clean = if self.begins_with_clean() {
+            let zeros = Perturbation::zeros(&lesson.batch.starts, embedded.width()?);
+            let at = self.trace(&embedded, lesson, &zeros, 0)?;
+            Some(self.gradient(&embedded, lesson, signal.as_ref(), &at)?)
+        } else {
+            None
         };
         self.climb(&embedded, lesson, signal.as_ref(), clean)
     }
@@ -186,10 +185,9 @@ impl Ad2 {
             return Ok((one_pass.loss, one_pass.terms, Some(gradient)));
         }
         let (loss, terms) = lesson.objectives(&clean.output, signal, &pass)?;
-        let gradient = match self.begins_with_clean() {
-            true => Some(self.gradient(embedded, lesson, signal, clean)?),
-            false => None,
-        };
+        let begins = self.begins_with_clean();
+        let gradient = begins.then(|| self.gradient(embedded, lesson, signal, clean));
+        let gradient = gradient.transpose()?;
         embedded.collect(&clean.leaf, &mut lesson.backward(&loss, &parameters)?)?;
         Ok((loss, terms, gradient))
     }
@@ -209,12 +207,11 @@ impl Ad2 {
         let key = perturbation_key(lesson);
         let mut delta = start.draw(&lesson.batch, embedded.width()?, key);
         for step in 0..self.config.steps {
-            let gradient = match clean.take() {
-                Some(clean) => clean,
-                None => {
-                    let at = self.trace(embedded, lesson, &delta, step)?;
-                    self.gradient(embedded, lesson, signal, &at)?
-                }
+            let gradient = if let Some(clean) = clean.take() {
+                clean
+            } else {
+                let at = self.trace(embedded, lesson, &delta, step)?;
+                self.gradient(embedded, lesson, signal, &at)?
             };
             ascent.step(&mut delta, gradient);
         }
