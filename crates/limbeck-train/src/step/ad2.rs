@@ -134,15 +134,7 @@ impl Ad2 {
     /// settings ask for none.
     pub fn perturbation(&self, lesson: &Lesson<'_>) -> Result<Option<Perturbation>, TrainError> {
         let embedded = Embedded::new(lesson)?;
-        let signal = lesson.signal()?;
-        let clean = if self.begins_with_clean() {
-            let zeros = Perturbation::zeros(&lesson.batch.starts, embedded.width()?);
-            let at = self.trace(&embedded, lesson, &zeros, 0)?;
-            Some(self.gradient(&embedded, lesson, signal.as_ref(), &at)?)
-        } else {
-            None
-        };
-        self.climb(&embedded, lesson, signal.as_ref(), clean)
+        self.climb(&embedded, lesson, lesson.signal()?.as_ref(), None)
     }
 
     /// `∂φ/∂δ` at `delta` under the dropout of the given ascent step, for each sentence's own `φ`.

@@ -66,6 +66,13 @@ impl Study<'_> {
                 *entry = Some(entry_of(run, &FinishedRun::open(&folder)?));
             }
         }
+        if self.finished.iter().all(Option::is_none) {
+            let out = self.args.out.display();
+            let problem = format!(
+                "{out}: found no finished run, expected some; leave `--table-only` out to make them"
+            );
+            return Err(BadSettings::new(problem).into());
+        }
         self.write()
     }
 

@@ -249,6 +249,10 @@ fn a_bad_study_is_refused_before_the_first_run() {
     error: `--seed`: found `3`, expected one of [1, 2]
     exit code 2
     "#);
+    assert_snapshot!(error(("title", "title"), "--table-only"), @"
+    error: studies/bad: found no finished run, expected some; leave `--table-only` out to make them
+    exit code 2
+    ");
     assert!(!place.path("studies/bad").exists());
 }
 
