@@ -10,7 +10,7 @@ use crate::ModelError;
 use crate::batch::Batch;
 use crate::checkpoint::{Builder, Slot, WEIGHTS_FILE, Weights, write_tensors};
 use crate::config::{Architecture, HeadKind, ModelConfig, Target, TransformerConfig};
-use crate::discriminator::DISCRIMINATOR;
+use crate::discriminator::{DISCRIMINATOR, Discriminator};
 use crate::encoder::{BiLstm, HiddenStates, Input, Last, Needs, Transformer};
 use crate::head::Head;
 use crate::seed::generator;
@@ -214,6 +214,15 @@ impl SentenceClassifier {
             Body::Transformer { head, .. } => Some(head),
             Body::BiLstm(_) => None,
         }
+    }
+
+    /// The discriminator, where the head is one, and what the model predicts, both to be changed.
+    pub(crate) fn discriminator_and_target(&mut self) -> (Option<&mut Discriminator>, &mut Target) {
+        let head = match &mut self.body {
+            Body::Transformer { head, .. } => Some(head),
+            Body::BiLstm(_) => None,
+        };
+        (head.and_then(Head::discriminator_mut), &mut self.target)
     }
 
     /// Counts those as fresh too that were drawn before and are still there.

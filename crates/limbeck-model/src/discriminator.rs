@@ -23,6 +23,8 @@ pub struct Discriminator {
     classifier: Dense,
     label_count: usize,
     classes: ExtraClasses,
+    /// Whether the logits are of the other classes too.
+    shows_all: bool,
     dropout: f64,
 }
 
@@ -51,6 +53,7 @@ impl Discriminator {
             classifier: dense("classifier", outputs)?,
             label_count,
             classes,
+            shows_all: false,
             dropout,
         })
     }
@@ -71,8 +74,12 @@ impl Discriminator {
         })
     }
 
-    /// The labels' logits alone, `[B, k]`: what makes the model a classifier.
-    pub fn label_logits(&self, verdict: &Verdict) -> Result<Tensor, ModelError> {
+    /// The labels' logits alone, `[B, k]`, which make the model a classifier; all of them after
+    /// [`SentenceClassifier::with_all_classes`].
+    pub fn shown_logits(&self, verdict: &Verdict) -> Result<Tensor, ModelError> {
+        if self.shows_all {
+            return Ok(verdict.logits.clone());
+        }
         Ok(verdict
             .logits
             .narrow(1, 0, self.label_count)?
@@ -84,6 +91,25 @@ impl SentenceClassifier {
     /// The discriminator, where the head is one.
     pub fn discriminator(&self) -> Option<&Discriminator> {
         self.head().and_then(crate::Head::discriminator)
+    }
+
+    /// The same weights as a classifier of the labels and of the discriminator's further classes, `[unknown]` where it
+    /// has one and `[fake]`: a softmax over all of them, as the released programs of papers/000 attack it.
+    pub fn with_all_classes(mut self) -> Result<Self, ModelError> {
+        let kind = self.kind_name();
+        let (Some(discriminator), Target::Labels(labels)) = self.discriminator_and_target() else {
+            return Err(problem(format!(
+                "this {kind} has no further classes than its labels; choose a model that was trained with `step.gan-bert`"
+            )));
+        };
+        let further: &[&str] = match discriminator.classes {
+            ExtraClasses::Fake => &["[fake]"],
+            ExtraClasses::UnknownAndFake => &["[unknown]", "[fake]"],
+        };
+        if !std::mem::replace(&mut discriminator.shows_all, true) {
+            labels.extend(further.iter().map(ToString::to_string));
+        }
+        Ok(self)
     }
 
     /// The same model with a discriminator for a head: its own if it has one with these classes, else one drawn

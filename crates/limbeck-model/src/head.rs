@@ -149,6 +149,14 @@ impl Head {
         }
     }
 
+    /// The same, to be changed.
+    pub(crate) fn discriminator_mut(&mut self) -> Option<&mut Discriminator> {
+        match &mut self.layers {
+            Layers::Discriminator { discriminator, .. } => Some(discriminator),
+            _ => None,
+        }
+    }
+
     /// Logits `[B, C]` and the vector that the last linear layer reads before dropout, `[B, H]`.
     pub(crate) fn apply(
         &self,
@@ -174,7 +182,7 @@ impl Head {
             let dense = pooler.apply(&first, pass)?;
             let pooled = if *relu { dense.relu()? } else { dense.tanh()? };
             let verdict = discriminator.judge(&pooled, pass)?;
-            return Ok((discriminator.label_logits(&verdict)?, pooled));
+            return Ok((discriminator.shown_logits(&verdict)?, pooled));
         }
         let (pooled, classifier) = match &self.layers {
             Layers::Pooler {

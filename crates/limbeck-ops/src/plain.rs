@@ -156,29 +156,42 @@ pub fn maps(padded: &Tensor, starts: &Starts, heads: usize) -> Result<AttentionM
     })
 }
 
-/// Packed attention scores as rows padded to the longest sentence, `[heads · N, longest]`, and their mask.
-pub(crate) fn padded_map_rows(
-    packed: &Tensor,
-    starts: &Starts,
-    heads: usize,
-) -> Result<(Tensor, Tensor)> {
-    let (entries, mask) = starts.padded_map_rows(heads);
-    let shape = (heads * starts.tokens(), starts.longest());
-    let mask = Tensor::from_vec(mask, shape, packed.device())?.to_dtype(packed.dtype())?;
-    let places = starts.maps_in_padded_rows(heads);
-    Ok((select_once(packed, entries, places)?.reshape(shape)?, mask))
+/// Packed attention scores as rows padded to the longest sentence.
+pub(crate) struct PaddedMapRows {
+    /// `[heads · N, longest]`.
+    pub(crate) rows: Tensor,
+    /// Of the same shape: one where a score is.
+    pub(crate) mask: Tensor,
+    /// Where each padded place's score is among the packed ones.
+    entries: Vec<u32>,
+    /// Where each packed score is among the padded places.
+    places: Vec<u32>,
+}
+
+impl PaddedMapRows {
+    pub(crate) fn new(packed: &Tensor, starts: &Starts, heads: usize) -> Result<Self> {
+        let (entries, mask) = starts.padded_map_rows(heads);
+        let places = starts.maps_in_padded_rows(heads);
+        let shape = (heads * starts.tokens(), starts.longest());
+        Ok(Self {
+            rows: select_once(packed, entries.clone(), places.clone())?.reshape(shape)?,
+            mask: Tensor::from_vec(mask, shape, packed.device())?.to_dtype(packed.dtype())?,
+            entries,
+            places,
+        })
+    }
+
+    /// The values of padded rows without their padding.
+    fn pack(self, rows: &Tensor) -> Result<Tensor> {
+        select_once(&rows.flatten_all()?, self.places, self.entries)
+    }
 }
 
 /// Softmax over the keys of packed attention scores; see [`AttentionMaps`].
 pub fn packed_softmax(packed: &Tensor, starts: &Starts, heads: usize) -> Result<Tensor> {
-    let (rows, mask) = padded_map_rows(packed, starts, heads)?;
-    let (entries, _) = starts.padded_map_rows(heads);
-    let places = starts.maps_in_padded_rows(heads);
-    select_once(
-        &masked_softmax(&rows, &mask)?.flatten_all()?,
-        places,
-        entries,
-    )
+    let padded = PaddedMapRows::new(packed, starts, heads)?;
+    let probabilities = masked_softmax(&padded.rows, &padded.mask)?;
+    padded.pack(&probabilities)
 }
 
 /// Softmax over the last dimension where `mask` is one; exact zeros elsewhere.

@@ -474,6 +474,18 @@ fn a_discriminator_is_saved_and_opened_like_any_head() {
             (HeadKind::Discriminator(classes), 0.2)
         );
 
+        // Asked for all classes, it shows what the discriminator says, and names the classes that no label has.
+        let all = reopened.clone().with_all_classes().unwrap();
+        let all = all.with_all_classes().unwrap();
+        let Target::Labels(names) = all.target() else {
+            panic!("labels")
+        };
+        let further: &[&str] = match classes {
+            ExtraClasses::Fake => &["[fake]"],
+            ExtraClasses::UnknownAndFake => &["[unknown]", "[fake]"],
+        };
+        assert_eq!(names[3..], *further);
+
         // Predictions are the softmax over the labels' logits of the discriminator.
         let set = EncodedSet::from_parts(encodings(), (0..40).collect(), vec![None; 40]);
         let predictions = predict(&reopened, &set, |_| {}).unwrap();
@@ -490,6 +502,10 @@ fn a_discriminator_is_saved_and_opened_like_any_head() {
         assert_eq!(verdict.logits.dims(), [40, 3 + classes.count()]);
         let first = verdict.logits.narrow(1, 0, 3).unwrap();
         assert_eq!(numbers(&first), numbers(&output.logits));
+        let shown = all
+            .forward(&batch, Needs::NOTHING, &Pass::EVALUATE)
+            .unwrap();
+        assert_eq!(numbers(&shown.logits), numbers(&verdict.logits));
         for (row, found) in numbers(&first)
             .chunks(3)
             .zip(predictions.probabilities().chunks(3))

@@ -350,6 +350,9 @@ pub(crate) struct AttackArgs {
     /// What an ensemble averages.
     #[arg(long, value_enum, default_value_t = AverageKind::Probabilities)]
     pub(crate) average: AverageKind,
+    /// Classes between which a model trained with GAN-BERT chooses.
+    #[arg(long, value_enum, default_value_t = GanClassesKind::Labels, conflicts_with = "endpoint")]
+    pub(crate) gan_classes: GanClassesKind,
     /// Attack a classifier behind HTTP: `POST {"texts": [["a"], ["first", "second"]]}` gives
     /// `{"probabilities": [[0.1, 0.9], [0.7, 0.3]]}`, labels in the order of `data.labels`.
     #[arg(long, value_name = "URL")]
@@ -425,6 +428,16 @@ pub(crate) enum AverageKind {
     Probabilities,
     /// The logits.
     Logits,
+}
+
+/// Of which classes the probabilities of a GAN-BERT are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum GanClassesKind {
+    /// The labels.
+    Labels,
+    /// The labels, "unknown" where there is such a class, and "fake".
+    All,
 }
 
 #[derive(Debug, Args)]

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::softmax_row;
+use crate::AttentionMaps;
 use crate::access::{slice, with_data};
 use crate::parameter::is_fused;
-use crate::{AttentionMaps, plain};
+use crate::plain::{self, PaddedMapRows};
 
 /// `KL(teacher ‖ student)` of attention probabilities, mean over heads and queries (`MobileBERT`, Sun et al. 2020, eq. 2).
 ///
@@ -34,8 +35,9 @@ pub fn attention_divergence(student: &AttentionMaps, teacher: &AttentionMaps) ->
 
 fn plain_divergence(student: &AttentionMaps, teacher: &AttentionMaps) -> Result<Tensor> {
     let (starts, heads) = (&student.starts, student.heads);
-    let (student, mask) = plain::padded_map_rows(&student.scores, starts, heads)?;
-    let (teacher, _) = plain::padded_map_rows(&teacher.scores.detach(), starts, heads)?;
+    let student = PaddedMapRows::new(&student.scores, starts, heads)?;
+    let teacher = PaddedMapRows::new(&teacher.scores.detach(), starts, heads)?.rows;
+    let (student, mask) = (student.rows, student.mask);
     let log_probabilities = |scores: &Tensor| {
         let hidden = ((1.0 - &mask)? * 1e9)?;
         plain::log_softmax(&(scores - hidden)?)

@@ -1,5 +1,7 @@
 //! GAN-BERT from a run file: few labels, unlabelled texts, and its model as any other.
 
+use serde_json::Value;
+
 use crate::place::Place;
 
 const GAN: &str = "--set step={gan-bert={classes=\"k+2\",noise-size=8,learning-rate=1e-3}} --set data.labelled={fraction=0.5}";
@@ -53,6 +55,62 @@ fn a_model_of_gan_bert_is_evaluated_asked_and_taught_from_like_any_other() {
             .len(),
         3
     );
+}
+
+#[test]
+fn a_model_of_gan_bert_is_attacked_over_its_labels_or_over_all_its_classes() {
+    let place = Place::new();
+    place.succeeds(&format!("finetune finetune.toml --out runs/gan {GAN}"));
+    let attack = "attack runs/gan --data finetune.toml --split test --recipe deep-word-bug";
+    place.succeeds(&format!("{attack} --out runs/labels"));
+    place.succeeds(&format!("{attack} --gan-classes all --out runs/all"));
+    let labels = |run: &str| {
+        let metrics = place.json(&format!("runs/{run}/metrics.json"));
+        metrics["labels"].as_array().unwrap().clone()
+    };
+    assert_eq!(labels("labels").len(), 3);
+    assert_eq!(labels("all")[3..], ["[unknown]", "[fake]"]);
+    assert!(
+        place
+            .text("runs/all/config.toml")
+            .contains("gan-classes = \"all\"")
+    );
+    assert!(
+        !place
+            .text("runs/labels/config.toml")
+            .contains("gan-classes")
+    );
+    // The labels' share of the mass, shared out among them, is what there was among the labels alone.
+    let (few, all) = (
+        probabilities(&place, "runs/labels"),
+        probabilities(&place, "runs/all"),
+    );
+    assert!(few.len() > 5 && few.len() == all.len());
+    for (few, all) in few.iter().zip(&all) {
+        assert_eq!((few.len(), all.len()), (3, 5));
+        let share: f64 = all[..3].iter().sum();
+        assert!(share < 1.0 - 1e-6, "{all:?}");
+        for (few, all) in few.iter().zip(all) {
+            assert!((few - all / share).abs() < 1e-5, "{few} {all}");
+        }
+    }
+
+    place.succeeds("finetune finetune.toml --out runs/plain");
+    let plain = place.fails("attack runs/plain --data finetune.toml --recipe deep-word-bug --gan-classes all --out runs/x");
+    assert!(
+        plain.contains("`--gan-classes all`") && plain.contains("step.gan-bert"),
+        "{plain}"
+    );
+}
+
+/// Of each attacked text before the attack.
+fn probabilities(place: &Place, run: &str) -> Vec<Vec<f64>> {
+    let log = place.text(&format!("{run}/attack.jsonl"));
+    let rows = log.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        serde_json::from_value(record["original-probabilities"].clone()).unwrap()
+    });
+    rows.collect()
 }
 
 #[test]

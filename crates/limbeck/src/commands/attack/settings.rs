@@ -8,7 +8,7 @@ use limbeck_attack::{AttackConfig, Importance, SearchConfig, Worklist};
 use limbeck_text::constraint::ConstraintConfig;
 use serde::Serialize;
 
-use crate::cli::{AttackArgs, AverageKind, WirScopeKind};
+use crate::cli::{AttackArgs, AverageKind, GanClassesKind, WirScopeKind};
 use crate::commands::augment::settings::ResourceSettings;
 use crate::settings::{BadSettings, DataSettings, RunFile, read_settings};
 
@@ -162,6 +162,8 @@ struct VictimSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     average: Option<AverageKind>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    gan_classes: Option<GanClassesKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     max_tokens: usize,
 }
@@ -179,6 +181,7 @@ impl AttackSettings {
             pair_columns: args.pair_columns.clone(),
             victim: VictimSettings {
                 average: (models.len() > 1).then_some(args.average),
+                gan_classes: (args.gan_classes == GanClassesKind::All).then_some(args.gan_classes),
                 models,
                 endpoint: args.endpoint.clone(),
                 max_tokens: args.max_tokens,

@@ -11,7 +11,7 @@ use limbeck_text::edit::WordText;
 use limbeck_text::{BoxError, Classifier, Probabilities, Text};
 use limbeck_train::{PieceGradients, Predictor};
 
-use crate::cli::{AttackArgs, AverageKind};
+use crate::cli::{AttackArgs, AverageKind, GanClassesKind};
 use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::environment::{device, model_folder};
 use crate::settings::{BadSettings, RunFile};
@@ -22,7 +22,9 @@ pub(super) struct Opened {
     /// What a single model tells of its words; `None` where it is more than one, or not ours.
     pub(super) gradients: Option<Arc<dyn WordGradients>>,
     pub(super) name: String,
+    /// What the data is labelled with.
     pub(super) target: Target,
+    /// The classes whose probabilities the victim gives, the data's first.
     pub(super) labels: Vec<String>,
     /// The folders read.
     pub(super) inputs: BTreeMap<String, Input>,
@@ -35,7 +37,7 @@ impl Opened {
         }
         let device = device(args.device)?;
         let mut inputs = BTreeMap::new();
-        let mut predictors = Vec::new();
+        let (mut predictors, mut targets) = (Vec::new(), Vec::new());
         for (index, name) in args.models().enumerate() {
             let folder = model_folder(name, quiet)?;
             let key = if index == 0 {
@@ -44,7 +46,15 @@ impl Opened {
                 format!("model-{}", index + 1)
             };
             inputs.insert(key, hash_input(&folder)?);
-            predictors.push(Predictor::open(&folder, args.max_tokens, &device)?);
+            let mut predictor = Predictor::open(&folder, args.max_tokens, &device)?;
+            targets.push(predictor.model.target().clone());
+            if args.gan_classes == GanClassesKind::All {
+                let all = predictor.model.with_all_classes();
+                predictor.model = all.map_err(|error| {
+                    BadSettings::new(format!("`--gan-classes all`: `{name}`: {error}"))
+                })?;
+            }
+            predictors.push(predictor);
         }
         let name = args
             .models()
@@ -56,14 +66,14 @@ impl Opened {
                 BadSettings::new("found no model, expected one or `--endpoint URL`").into(),
             );
         };
-        let target = first.model.target().clone();
-        let Target::Labels(labels) = target.clone() else {
+        let asked = first.model.target().clone();
+        let Target::Labels(labels) = asked.clone() else {
             let problem = format!("`{name}`: predicts a number; attacks need a classifier");
             return Err(BadSettings::new(problem).into());
         };
-        if let Some(other) = predictors.iter().find(|p| *p.model.target() != target) {
+        if let Some(other) = predictors.iter().find(|p| *p.model.target() != asked) {
             return Err(BadSettings::new(format!(
-                "`--ensemble`: a model predicts {}, the first {target}; give models with the same labels in the same order",
+                "`--ensemble`: a model predicts {}, the first {asked}; give models with the same labels in the same order",
                 other.model.target()
             ))
             .into());
@@ -89,7 +99,7 @@ impl Opened {
             victim,
             gradients,
             name,
-            target,
+            target: targets.swap_remove(0),
             labels,
             inputs,
         })
