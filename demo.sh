@@ -65,13 +65,13 @@ fi
 "$limbeck" pretrain mlm $examples/masked-lm.toml --out .limbeck/models/masked-lm
 
 # Pruthi asks the model hundreds of questions about a sentence, hence fewer of them.
-title "7/7  Attack each model on 60 of the test sentences, with Pruthi's attack on 20"
+title "7/7  Attack each model on 50 of the test sentences, with Pruthi's attack on 20"
 models=(teacher student-3-layers control-3-layers student-bi-lstm control-bi-lstm)
 attack() { # MODEL SENTENCES RECIPES FOLDER
     "$limbeck" attack $runs/$1 --data $examples/teacher.toml --split test --limit "$2" --shuffle --recipe "$3" --out "$4" >/dev/null
 }
 for model in "${models[@]}"; do
-    attack $model 60 text-fooler,bae,deep-word-bug $runs/attacks/$model
+    attack $model 50 text-fooler,bae,deep-word-bug $runs/attacks/$model
     attack $model 20 pruthi $runs/attacks/$model/pruthi
 done
 
