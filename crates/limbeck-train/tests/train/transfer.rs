@@ -1,36 +1,27 @@
 //! Learning from teachers alone: their labels, several of them, and training sets that stay on disk.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use limbeck_model::{Needs, Output, SentenceClassifier, Target, TextTokenizer};
 use limbeck_ops::{Pass, Starts};
 use limbeck_text::{Example, Label, LabelMap, Metric, Text, TextError};
 use limbeck_train::{
-    Average, EncodedSet, EnsembleTeacher, Folders, Given, HardTeacherLabels,
-    HardTeacherLabelsConfig, LiveTeacher, Objective, ObjectiveConfig, Observer, Pair, Plain,
-    Predictions, Run, SetHeader, Signal, StepEvent, StoredSet, Survey, Teacher, TrainConfig,
-    TrainError, WeightedSum, divergence, score_predictions, train,
+    Average, EncodedSet, EnsembleTeacher, Given, HardTeacherLabels, HardTeacherLabelsConfig,
+    LiveTeacher, Objective, ObjectiveConfig, Pair, Plain, Predictions, Run, SetHeader, Signal,
+    StoredSet, Survey, Teacher, TrainConfig, TrainError, WeightedSum, divergence,
+    score_predictions,
 };
 use serde_json::Value;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
-
-fn open(name: &str) -> SentenceClassifier {
-    SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap()
-}
+use crate::common::{Watcher, fixture, last_bytes, open, read_json, train_in};
 
 /// From `scripts/reference/teachers.py`.
 fn cases() -> Vec<Value> {
-    let text = fs_err::read_to_string(fixture("teachers.json")).unwrap();
-    let file: Value = serde_json::from_str(&text).unwrap();
-    file["cases"].as_array().unwrap().clone()
+    read_json("teachers.json")["cases"]
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
@@ -298,23 +289,6 @@ fn a_set_on_disk_of_something_else_is_refused() {
     );
 }
 
-#[derive(Default)]
-struct Watcher {
-    losses: Vec<(u64, f64)>,
-    stop_after: Option<u64>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
-        self.losses.push((event.step, event.loss));
-        Ok(())
-    }
-
-    fn should_stop(&mut self) -> bool {
-        self.stop_after == self.losses.last().map(|(step, _)| *step)
-    }
-}
-
 /// Where the training set is.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
@@ -360,19 +334,10 @@ fn run_in(folder: &Path, place: Place, stop_after: Option<u64>) -> (Option<Vec<u
         config: &config,
         seed: 3,
     };
-    let [best, last, checkpoint] = ["model", "last", "checkpoint"].map(|name| folder.join(name));
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
-    let mut watcher = Watcher {
-        stop_after,
-        ..Watcher::default()
-    };
-    let result = train(&model, &run, folders, &mut watcher);
+    let mut watcher = Watcher::stopping_after(stop_after);
+    let result = train_in(folder, &model, &run, &mut watcher);
     assert_eq!(result.is_ok(), stop_after.is_none(), "{result:?}");
-    (fs_err::read(last.join("model.safetensors")).ok(), watcher)
+    (result.ok().map(|_| last_bytes(folder)), watcher)
 }
 
 #[test]
@@ -381,7 +346,7 @@ fn training_from_disk_equals_training_from_memory_on_any_threads_and_after_a_sto
         let folder = tempfile::tempdir().unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let (last, watcher) = pool.unwrap().install(|| run_in(folder.path(), place, None));
-        (last.unwrap(), watcher.losses)
+        (last.unwrap(), watcher.losses())
     };
     let expected = in_pool(1, Place::Memory);
     assert!(expected == in_pool(1, Place::Disk));
@@ -390,7 +355,7 @@ fn training_from_disk_equals_training_from_memory_on_any_threads_and_after_a_sto
         let folder = tempfile::tempdir().unwrap();
         let (_, before) = run_in(folder.path(), Place::Disk, Some(stop));
         let (last, after) = run_in(folder.path(), Place::Disk, None);
-        assert_eq!([before.losses, after.losses].concat(), expected.1);
+        assert_eq!([before.losses(), after.losses()].concat(), expected.1);
         assert!(last.unwrap() == expected.0, "stopped after {stop}");
     }
 }

@@ -1,7 +1,5 @@
 //! Gradients at tokens and words against transformers. Numbers from `scripts/reference/word_gradients.py`.
 
-use std::path::{Path, PathBuf};
-
 use candle_core::{Device, Tensor};
 use limbeck_model::{
     Batch, BiLstmConfig, EmbeddingMode, Needs, SentenceClassifier, Target, TextTokenizer,
@@ -11,13 +9,9 @@ use limbeck_text::Text;
 use limbeck_train::{PieceGradients, Predictor};
 use serde_json::Value;
 
-const TOLERANCE: f64 = 1e-4;
+use crate::common::{fixture, read_json};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
+const TOLERANCE: f64 = 1e-4;
 
 fn close(what: &str, found: f64, expected: f64) {
     assert!(
@@ -32,8 +26,7 @@ fn norm(gradient: &[f32]) -> f64 {
 
 #[test]
 fn norms_are_those_of_transformers() {
-    let reference = fs_err::read_to_string(fixture("word_gradients.json")).unwrap();
-    let reference: Value = serde_json::from_str(&reference).unwrap();
+    let reference = read_json("word_gradients.json");
     let max_tokens = reference["max_tokens"].as_u64().unwrap() as usize;
     let mut unread = 0;
     for name in ["tiny-bert", "tiny-roberta", "tiny-distilbert", "tiny-mpnet"] {

@@ -1,60 +1,38 @@
 //! AD², FreeLB and SMART: against PyTorch (`scripts/reference/adversarial_steps.py`), finite differences, and what
 //! sharing passes, resuming, threads and packing must not change.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var, safetensors};
 use limbeck_model::{
-    Batch, BiLstmConfig, EmbeddingMode, Encoding, Needs, SentenceClassifier, Target, write_tensors,
+    Batch, BiLstmConfig, EmbeddingMode, Needs, SentenceClassifier, Target, write_tensors,
 };
 use limbeck_ops::{Learning, Pass, backward, backward_to_inputs};
 use limbeck_text::{Label, Metric};
 use limbeck_train::{
-    Ad2, Ad2Config, BallConfig, DeltaConfig, EncodedSet, Folders, Lesson, Norm, ObjectiveConfig,
-    Observer, Pair, Run, Signal, Smart, SoftTargetsConfig, Span, StartConfig, Step, StepConfig,
-    StepEvent, StepKeys, Teacher, TrainConfig, TrainError, UnitConfig, WeightedSum, train,
+    Ad2, Ad2Config, BallConfig, DeltaConfig, EncodedSet, Lesson, Norm, ObjectiveConfig, Pair, Run,
+    Signal, Smart, SoftTargetsConfig, Span, StartConfig, Step, StepConfig, StepKeys, Teacher,
+    TrainConfig, TrainError, UnitConfig, WeightedSum,
 };
 use serde_json::{Value, json};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
-
-fn read(name: &str) -> Value {
-    serde_json::from_str(&fs_err::read_to_string(fixture(name)).unwrap()).unwrap()
-}
+use crate::common::{Watcher, encodings, fixture, labels, last_bytes, open, read_json, train_in};
 
 fn list<T>(value: &Value, item: impl Fn(&Value) -> T) -> Vec<T> {
     value.as_array().unwrap().iter().map(item).collect()
 }
 
-fn numbers(value: &Value) -> Vec<u32> {
-    list(value, |v| v.as_u64().unwrap() as u32)
-}
-
 /// The first sentences of `training/data.json` with labels for so many outputs; with one, a regression's scores.
 fn sentences(count: usize, outputs: usize) -> EncodedSet {
-    let data = read("training/data.json");
-    let encodings = (0..count).map(|row| Encoding {
-        ids: numbers(&data["ids"][row]),
-        segments: numbers(&data["segments"][row]),
+    let labels = labels().into_iter().take(count).map(|label| {
+        Some(match outputs {
+            1 => Label::Score(label as f32),
+            _ => Label::Class(label % outputs as u32),
+        })
     });
-    let labels = numbers(&data["labels"])
-        .into_iter()
-        .take(count)
-        .map(|label| {
-            Some(match outputs {
-                1 => Label::Score(label as f32),
-                _ => Label::Class(label % outputs as u32),
-            })
-        });
     EncodedSet::from_parts(
-        encodings.collect(),
+        encodings().into_iter().take(count).collect(),
         (0..count as u64).collect(),
         labels.collect(),
     )
@@ -63,7 +41,7 @@ fn sentences(count: usize, outputs: usize) -> EncodedSet {
 /// `tiny-bert` with some keys of its configuration changed, and the first of its three outputs; one is a regression.
 fn tiny_bert(changes: &Value, outputs: usize) -> SentenceClassifier {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = read("tiny-bert/config.json");
+    let mut config = read_json("tiny-bert/config.json");
     for (key, value) in changes.as_object().unwrap() {
         config[key] = value.clone();
     }
@@ -117,8 +95,7 @@ struct Logits(Tensor);
 
 impl Logits {
     fn of(set: &EncodedSet, outputs: usize) -> Self {
-        let path = fixture("tiny-bert-teacher");
-        let model = SentenceClassifier::open(&path, None, 0, &Device::Cpu).unwrap();
+        let model = open("tiny-bert-teacher");
         let rows: Vec<usize> = (0..set.len()).collect();
         let output = model.forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE);
         let logits = output.unwrap().logits;
@@ -337,53 +314,27 @@ fn check_perturbation(
 
 #[test]
 fn single_steps_match_pytorch() {
-    for case in read("adversarial/steps.json")["cases"].as_array().unwrap() {
+    for case in read_json("adversarial/steps.json")["cases"]
+        .as_array()
+        .unwrap()
+    {
         check_case(case);
     }
 }
 
-/// Collects losses and optionally stops after some steps.
-#[derive(Default)]
-struct Watcher {
-    losses: Vec<f64>,
-    norms: Vec<f64>,
-    stop_after: Option<usize>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
-        self.losses.push(event.loss);
-        self.norms.push(event.gradient_norm);
-        Ok(())
-    }
-
-    fn should_stop(&mut self) -> bool {
-        self.stop_after == Some(self.losses.len())
-    }
-}
-
-fn train_in(
+fn play(
     folder: &Path,
     scene: &Scene,
-    stop_after: Option<usize>,
+    stop_after: Option<u64>,
 ) -> (Result<(), TrainError>, Watcher) {
-    let (best, last, checkpoint) = (folder.join("b"), folder.join("l"), folder.join("c"));
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
-    let mut watcher = Watcher {
-        stop_after,
-        ..Watcher::default()
-    };
-    let result = train(&scene.student, &scene.run(), folders, &mut watcher);
+    let mut watcher = Watcher::stopping_after(stop_after);
+    let result = train_in(folder, &scene.student, &scene.run(), &mut watcher);
     (result.map(|_| ()), watcher)
 }
 
 #[test]
 fn training_follows_pytorch() {
-    let reference = read("adversarial/training.json");
+    let reference = read_json("adversarial/training.json");
     let steps = reference["steps"].as_u64().unwrap();
     for case in reference["cases"].as_array().unwrap() {
         let student = tiny_bert(&json!({}), 3);
@@ -396,25 +347,25 @@ fn training_follows_pytorch() {
             ..TrainConfig::default()
         };
         let folder = tempfile::tempdir().unwrap();
-        let (result, watcher) = train_in(folder.path(), &scene, None);
+        let (result, watcher) = play(folder.path(), &scene, None);
         result.unwrap();
         let floats = |key: &str| list(&case[key], |v| v.as_f64().unwrap());
         let name = case["name"].as_str().unwrap();
-        assert_eq!(watcher.losses.len() as u64, steps);
-        let rows = watcher.losses.iter().zip(floats("losses"));
-        for (step, (&loss, expected)) in rows.enumerate() {
+        assert_eq!(watcher.events.len() as u64, steps);
+        let rows = watcher.events.iter().zip(floats("losses"));
+        for (step, (event, expected)) in rows.enumerate() {
             check_close(
                 &format!("{name}: loss of step {step}"),
-                loss,
+                event.loss,
                 expected,
                 1e-3,
             );
         }
-        let rows = watcher.norms.iter().zip(floats("gradient_norms"));
-        for (step, (&norm, expected)) in rows.enumerate() {
+        let rows = watcher.events.iter().zip(floats("gradient_norms"));
+        for (step, (event, expected)) in rows.enumerate() {
             check_close(
                 &format!("{name}: norm of step {step}"),
-                norm,
+                event.gradient_norm,
                 expected,
                 1e-3,
             );
@@ -497,7 +448,7 @@ fn a_backward_pass_to_the_inputs_leaves_parameters_alone() {
     let set = sentences(6, 3);
     let batch = set.batch(&[0, 1, 2, 3, 4, 5]);
     let families = ["tiny-bert", "tiny-roberta", "tiny-distilbert", "tiny-mpnet"].map(|name| {
-        let model = SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap();
+        let model = open(name);
         (name, model)
     });
     for (name, model) in families.into_iter().chain([("BiLSTM", bi_lstm())]) {
@@ -758,27 +709,23 @@ fn small_run(student: SentenceClassifier, step: &Value) -> Scene {
     scene
 }
 
-fn last_bytes(folder: &Path) -> Vec<u8> {
-    fs_err::read(folder.join("l/model.safetensors")).unwrap()
-}
-
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
     for step in methods() {
         let whole = tempfile::tempdir().unwrap();
         let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
-        let (result, all) = train_in(whole.path(), &scene, None);
+        let (result, all) = play(whole.path(), &scene, None);
         result.unwrap();
         for stop in [1, 6, 11] {
             let folder = tempfile::tempdir().unwrap();
             let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
-            let (stopped, before) = train_in(folder.path(), &scene, Some(stop));
+            let (stopped, before) = play(folder.path(), &scene, Some(stop));
             assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
             let scene = small_run(tiny_bert(&with_dropout(), 3), &step);
-            let (result, after) = train_in(folder.path(), &scene, None);
+            let (result, after) = play(folder.path(), &scene, None);
             result.unwrap();
-            let joined: Vec<f64> = before.losses.into_iter().chain(after.losses).collect();
-            assert_eq!(joined, all.losses, "{step}, stopped after {stop}");
+            let joined = [before.losses(), after.losses()].concat();
+            assert_eq!(joined, all.losses(), "{step}, stopped after {stop}");
             assert!(
                 last_bytes(folder.path()) == last_bytes(whole.path()),
                 "{step}"
@@ -794,9 +741,9 @@ fn threads_do_not_change_a_run() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build().unwrap().install(|| {
                 let folder = tempfile::tempdir().unwrap();
-                let (result, watcher) = train_in(folder.path(), &small_run(student(), &step), None);
+                let (result, watcher) = play(folder.path(), &small_run(student(), &step), None);
                 result.unwrap();
-                (watcher.losses, last_bytes(folder.path()))
+                (watcher.losses(), last_bytes(folder.path()))
             })
         };
         let bert = || tiny_bert(&with_dropout(), 3);

@@ -1,9 +1,7 @@
 //! MATE-KD and CILDA against PyTorch (`scripts/reference/min_max_steps.py`), and what alternation must not change.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use limbeck_model::{
@@ -13,25 +11,19 @@ use limbeck_model::{
 use limbeck_ops::{Parameter, Pass, backward};
 use limbeck_text::{Label, Metric, Text};
 use limbeck_train::{
-    Beside, CildaConfig, Divergence, DivergenceKind, EncodedSet, Folders, GeneratorConfig,
+    Beside, CildaConfig, Divergence, DivergenceKind, EncodedSet, GeneratorConfig,
     GeneratorModelConfig, Given, LiveTeacher, Masked, MateKdConfig, MinMax, Observer, Pair, Passes,
     Run, Schedule, Step, StepConfig, StepEvent, Teacher, TrainConfig, TrainError, WeightedSum,
-    Whole, contrastive_loss, cosines, gumbel, train,
+    Whole, contrastive_loss, cosines, gumbel,
 };
 use serde_json::Value;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs_err::read_to_string(path).unwrap()).unwrap()
-}
+use crate::common::{
+    Watcher, fixture, last_bytes, open, read_json, read_tensors, train_in, training_set,
+};
 
 fn reference() -> Value {
-    json(&fixture("min_max/reference.json"))
+    read_json("min_max/reference.json")
 }
 
 fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> T {
@@ -39,13 +31,7 @@ fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> T {
 }
 
 fn tensors(name: &str) -> BTreeMap<String, Tensor> {
-    let path = fixture("min_max").join(name).with_extension("safetensors");
-    let all = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    all.into_iter().collect()
-}
-
-fn classifier(name: &str) -> SentenceClassifier {
-    SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap()
+    read_tensors(&format!("min_max/{name}.safetensors"))
 }
 
 fn tokenizer(name: &str) -> TextTokenizer {
@@ -64,8 +50,8 @@ struct Company {
 impl Company {
     fn new() -> Self {
         Self {
-            student: classifier("tiny-bert"),
-            teacher: classifier("tiny-bert-teacher"),
+            student: open("tiny-bert"),
+            teacher: open("tiny-bert-teacher"),
             generator: MaskedLanguageModel::open(&fixture("tiny-bert-mlm"), &Device::Cpu).unwrap(),
             tokenizer: tokenizer("tiny-bert"),
             generator_tokenizer: tokenizer("tiny-bert-mlm"),
@@ -122,7 +108,7 @@ fn model(steps: u64) -> GeneratorConfig {
 
 /// The six texts of `tiny-bert/reference.json`.
 fn texts() -> EncodedSet {
-    let reference = json(&fixture("tiny-bert/reference.json"));
+    let reference = read_json("tiny-bert/reference.json");
     let ids: Vec<Vec<u32>> = numbers(&reference["ids"]);
     let segments: Vec<Vec<u32>> = numbers(&reference["segments"]);
     let labels: Vec<u32> = numbers(&reference["labels"]);
@@ -432,23 +418,6 @@ fn looking_up_choices_equals_mixing_word_embeddings_by_them() {
     }
 }
 
-/// The 40 examples of `training/data.json`.
-fn training_set() -> EncodedSet {
-    let data = json(&fixture("training/data.json"));
-    let ids: Vec<Vec<u32>> = numbers(&data["ids"]);
-    let segments: Vec<Vec<u32>> = numbers(&data["segments"]);
-    let labels: Vec<u32> = numbers(&data["labels"]);
-    let count = ids.len() as u64;
-    let encodings = ids.into_iter().zip(segments);
-    EncodedSet::from_parts(
-        encodings
-            .map(|(ids, segments)| Encoding { ids, segments })
-            .collect(),
-        (0..count).collect(),
-        labels.into_iter().map(|l| Some(Label::Class(l))).collect(),
-    )
-}
-
 /// A game of 2 steps of the generator to 3 of the student, fast enough to be seen.
 fn game(generator: Option<GeneratorConfig>, is_cilda: bool) -> StepConfig {
     if is_cilda {
@@ -476,23 +445,21 @@ fn quick() -> GeneratorConfig {
     })
 }
 
-/// Collects losses and states, and optionally stops after some steps.
-struct Watcher {
+/// Keeps what happened, and the state after each step.
+struct StateWatcher {
     watched: BTreeMap<&'static str, Vec<Parameter>>,
     states: Vec<State>,
-    events: Vec<StepEvent>,
-    stop_after: Option<u64>,
+    watcher: Watcher,
 }
 
-impl Observer for Watcher {
+impl Observer for StateWatcher {
     fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
-        self.events.push(event.clone());
         self.states.push(state(&self.watched));
-        Ok(())
+        self.watcher.on_step(event)
     }
 
     fn should_stop(&mut self) -> bool {
-        self.stop_after == self.events.last().map(|event| event.step)
+        self.watcher.should_stop()
     }
 }
 
@@ -552,28 +519,21 @@ fn play(folder: &Path, config: &StepConfig, stop_after: Option<u64>) -> Played {
         config: &settings,
         seed: 3,
     };
-    let paths = ["model", "last", "checkpoint"].map(|name| folder.join(name));
-    let folders = Folders {
-        best: &paths[0],
-        last: &paths[1],
-        checkpoint: &paths[2],
-    };
     let watched = BTreeMap::from([
         ("student", company.student.parameters()),
         ("teacher", company.teacher.parameters()),
         ("generator", company.generator.parameters()),
         ("projections", step.parameters()),
     ]);
-    let mut watcher = Watcher {
+    let mut watcher = StateWatcher {
         states: vec![state(&watched)],
         watched,
-        events: Vec::new(),
-        stop_after,
+        watcher: Watcher::stopping_after(stop_after),
     };
-    let result = train(&company.student, &run, folders, &mut watcher).map(|_| ());
+    let result = train_in(folder, &company.student, &run, &mut watcher).map(|_| ());
     Played {
         result,
-        events: watcher.events,
+        events: watcher.watcher.events,
         states: watcher.states,
     }
 }
@@ -659,8 +619,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_across_the_alternation() {
             after.states.last() == expected.states.last(),
             "stopped after {stop}"
         );
-        let last = |folder: &Path| fs_err::read(folder.join("last/model.safetensors")).unwrap();
-        assert_eq!(last(folder.path()), last(whole.path()));
+        assert_eq!(last_bytes(folder.path()), last_bytes(whole.path()));
     }
 }
 

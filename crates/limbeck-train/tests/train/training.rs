@@ -1,76 +1,21 @@
 //! The loop against PyTorch, and what resuming, threads and caches must not change.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use limbeck_model::{Encoding, SentenceClassifier, Target, Weights};
+use limbeck_model::{SentenceClassifier, Target, Weights};
 use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
 use limbeck_ops::{Pass, backward};
-use limbeck_text::{Example, Label, Metric, Text};
+use limbeck_text::{Example, Metric, Text};
 use limbeck_train::{
-    CacheHeader, EncodedSet, Folders, Given, HardLabelsConfig, LiveTeacher, ObjectiveConfig,
-    Observer, Pair, Plain, Run, Schedule, SoftTargetsConfig, StepEvent, StoredTeacher, Teacher,
-    TrainConfig, TrainError, WeightedSum, train,
+    CacheHeader, EncodedSet, Given, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Plain,
+    Run, Schedule, SoftTargetsConfig, StoredTeacher, Teacher, TrainConfig, TrainError, WeightedSum,
 };
-use serde_json::Value;
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs_err::read_to_string(path).unwrap()).unwrap()
-}
-
-fn open(name: &str) -> SentenceClassifier {
-    SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap()
-}
-
-fn integers(value: &Value) -> Vec<u32> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_u64().unwrap() as u32)
-        .collect()
-}
-
-fn floats(value: &Value) -> Vec<f64> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|v| v.as_f64().unwrap())
-        .collect()
-}
-
-fn training_set() -> EncodedSet {
-    let data = json(&fixture("training/data.json"));
-    let sentences = data["ids"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(data["segments"].as_array().unwrap());
-    let encodings: Vec<_> = sentences
-        .map(|(ids, segments)| Encoding {
-            ids: integers(ids),
-            segments: integers(segments),
-        })
-        .collect();
-    let labels = integers(&data["labels"])
-        .into_iter()
-        .map(|label| Some(Label::Class(label)))
-        .collect();
-    EncodedSet::from_parts(
-        encodings,
-        (0..data["ids"].as_array().unwrap().len() as u64).collect(),
-        labels,
-    )
-}
+use crate::common::{
+    Watcher, encodings, floats, integers, last_bytes, open, read_json, read_tensors, train_in,
+    training_set, weights,
+};
 
 fn hard() -> ObjectiveConfig {
     ObjectiveConfig::HardLabels(HardLabelsConfig { weight: 0.5 })
@@ -86,8 +31,8 @@ fn soft() -> ObjectiveConfig {
 
 /// Fifty steps in PyTorch's order, without dropout, follow PyTorch's losses and norms.
 fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
-    let data = json(&fixture("training/data.json"));
-    let expected = json(&fixture(&format!("training/{reference}.json")));
+    let data = read_json("training/data.json");
+    let expected = read_json(&format!("training/{reference}.json"));
     let settings = &data["settings"];
     let number = |key: &str| settings[key].as_f64().unwrap();
     let model = open("tiny-bert");
@@ -146,11 +91,7 @@ fn check_fifty_steps(reference: &str, objectives: &[ObjectiveConfig]) {
             .step(rate, clip_factor(norm, number("clip_norm")))
             .unwrap();
     }
-    let last = candle_core::safetensors::load(
-        fixture(&format!("training/{reference}_final.safetensors")),
-        &Device::Cpu,
-    )
-    .unwrap();
+    let last = read_tensors(&format!("training/{reference}_final.safetensors"));
     for (name, tensor) in model.tensors().unwrap() {
         // Softmax does not see a bias of the keys: its gradient is exactly zero but for rounding, and
         // Adam makes full steps of rounding.
@@ -187,24 +128,6 @@ fn distillation_follows_pytorch() {
     check_fifty_steps("distillation", &[hard(), soft()]);
 }
 
-/// Collects losses and optionally stops after some steps.
-#[derive(Default)]
-struct Watcher {
-    losses: Vec<(u64, f64)>,
-    stop_after: Option<u64>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
-        self.losses.push((event.step, event.loss));
-        Ok(())
-    }
-
-    fn should_stop(&mut self) -> bool {
-        self.stop_after == self.losses.last().map(|(step, _)| *step)
-    }
-}
-
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 5.0,
@@ -223,16 +146,6 @@ fn run_in(
     let (set, model) = (training_set(), open("tiny-bert"));
     let objective = WeightedSum::new(&[hard(), soft()], &Pair::alone(&model)).unwrap();
     let teacher = LiveTeacher::new(open("tiny-bert-teacher"), training_set());
-    let (best, last, checkpoint) = (
-        folder.join("model"),
-        folder.join("last"),
-        folder.join("checkpoint"),
-    );
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
     let run = Run {
         train: &set,
         dev: &set,
@@ -243,25 +156,9 @@ fn run_in(
         config,
         seed: 3,
     };
-    let mut watcher = Watcher {
-        stop_after,
-        ..Watcher::default()
-    };
-    let result = train(&model, &run, folders, &mut watcher);
+    let mut watcher = Watcher::stopping_after(stop_after);
+    let result = train_in(folder, &model, &run, &mut watcher);
     (result.map(|_| model), watcher)
-}
-
-fn bytes(model: &SentenceClassifier) -> Vec<Vec<f32>> {
-    model
-        .tensors()
-        .unwrap()
-        .values()
-        .map(|t| t.flatten_all().unwrap().to_vec1().unwrap())
-        .collect()
-}
-
-fn last_bytes(folder: &Path) -> Vec<u8> {
-    fs_err::read(folder.join("last/model.safetensors")).unwrap()
 }
 
 #[test]
@@ -273,9 +170,12 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         let (stopped, before) = run_in(folder.path(), &config(), Some(stop));
         assert!(matches!(stopped, Err(TrainError::Interrupted { step }) if step == stop));
         let (resumed, after) = run_in(folder.path(), &config(), None);
-        let joined: Vec<_> = before.losses.into_iter().chain(after.losses).collect();
-        assert_eq!(joined, all.losses, "stopped after {stop}");
-        assert_eq!(bytes(&resumed.unwrap()), bytes(expected.as_ref().unwrap()));
+        let joined = [before.losses(), after.losses()].concat();
+        assert_eq!(joined, all.losses(), "stopped after {stop}");
+        assert_eq!(
+            weights(&resumed.unwrap()),
+            weights(expected.as_ref().unwrap())
+        );
         assert_eq!(last_bytes(folder.path()), last_bytes(whole.path()));
     }
 }
@@ -290,7 +190,7 @@ fn threads_and_token_budgets_do_not_change_a_run() {
             .unwrap();
         let (model, watcher) = pool.install(|| run_in(folder.path(), config, None));
         model.unwrap();
-        (watcher.losses, last_bytes(folder.path()))
+        (watcher.losses(), last_bytes(folder.path()))
     };
     let one = run(1, &config());
     assert!(one == run(2, &config()));
@@ -324,15 +224,9 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
     let base = training_set();
     // More rows than one chunk, so that an interruption leaves some.
     let rows: Vec<usize> = (0..1300).map(|i| i % base.len()).collect();
-    let data = json(&fixture("training/data.json"));
-    let encodings: Vec<Encoding> = rows
-        .iter()
-        .map(|&row| Encoding {
-            ids: integers(&data["ids"][row]),
-            segments: integers(&data["segments"][row]),
-        })
-        .collect();
-    let set = EncodedSet::from_parts(encodings, (0..1300).collect(), vec![None; 1300]);
+    let given = encodings();
+    let repeated = rows.iter().map(|&row| given[row].clone());
+    let set = EncodedSet::from_parts(repeated.collect(), (0..1300).collect(), vec![None; 1300]);
     let model = open("tiny-bert-teacher");
     let live = LiveTeacher::new(model.clone(), set.clone());
     for hidden in [HiddenStates::None, HiddenStates::First, HiddenStates::All] {
@@ -408,17 +302,9 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
 #[test]
 fn a_tiny_model_memorises_its_examples() {
     let folder = tempfile::tempdir().unwrap();
-    let set = {
-        let all = training_set();
-        let data = json(&fixture("training/data.json"));
-        let encodings = (0..16)
-            .map(|row| Encoding {
-                ids: integers(&data["ids"][row]),
-                segments: integers(&data["segments"][row]),
-            })
-            .collect();
-        EncodedSet::from_parts(encodings, (0..16).collect(), all.labels()[..16].to_vec())
-    };
+    let (mut encodings, all) = (encodings(), training_set());
+    encodings.truncate(16);
+    let set = EncodedSet::from_parts(encodings, (0..16).collect(), all.labels()[..16].to_vec());
     let config = TrainConfig {
         epochs: 80.0,
         batch_size: 4,
@@ -432,11 +318,6 @@ fn a_tiny_model_memorises_its_examples() {
         &Pair::alone(&model),
     )
     .unwrap();
-    let (best, last, checkpoint) = (
-        folder.path().join("b"),
-        folder.path().join("l"),
-        folder.path().join("c"),
-    );
     let run = Run {
         train: &set,
         dev: &set,
@@ -447,15 +328,11 @@ fn a_tiny_model_memorises_its_examples() {
         config: &config,
         seed: 1,
     };
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
-    let summary = train(&model, &run, folders, &mut Watcher::default()).unwrap();
+    let summary = train_in(folder.path(), &model, &run, &mut Watcher::default()).unwrap();
     assert_eq!(summary.best.score, 1.0);
+    let best = folder.path().join("model");
     let reopened = SentenceClassifier::open(&best, None, 0, &Device::Cpu).unwrap();
-    assert_eq!(bytes(&reopened), bytes(&model));
-    assert!(Weights::open(&last).is_ok());
+    assert_eq!(weights(&reopened), weights(&model));
+    assert!(Weights::open(&folder.path().join("last")).is_ok());
     assert!(matches!(model.target(), Target::Labels(labels) if labels.len() == 3));
 }

@@ -1,59 +1,27 @@
 //! GAN-BERT against PyTorch (`scripts/reference/gan_bert.py`), its gradients by hand, and what must not change a run.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use limbeck_model::{
-    Encoding, ExtraClasses, HeadKind, ModelConfig, Needs, SentenceClassifier, Target, Weights,
+    ExtraClasses, HeadKind, ModelConfig, Needs, SentenceClassifier, Target, Weights,
 };
 use limbeck_ops::{Parameter, Pass, backward};
 use limbeck_text::{Example, Label, Metric, Text};
 use limbeck_train::{
-    Balance, EncodedSet, Folders, GanBert, GanBertConfig, GanPasses, GanUpdates, HardLabelsConfig,
-    LabelSplit, LiveTeacher, ObjectiveConfig, Observer, Pair, Plain, Rest, Run, SoftTargetsConfig,
-    Step, StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, gan_losses, predict, train,
+    Balance, EncodedSet, GanBert, GanBertConfig, GanPasses, GanUpdates, HardLabelsConfig,
+    LabelSplit, LiveTeacher, ObjectiveConfig, Pair, Plain, Rest, Run, SoftTargetsConfig, Step,
+    StepEvent, Teacher, TrainConfig, TrainError, WeightedSum, gan_losses, predict,
 };
 use serde_json::Value;
 
+use crate::common::{
+    Watcher, encodings, labels, last_bytes, open, read_json, read_tensors, train_in, training_set,
+    weights,
+};
+
 type Tensors = BTreeMap<String, Tensor>;
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fixtures")
-        .join(name)
-}
-
-fn json(name: &str) -> Value {
-    serde_json::from_str(&fs_err::read_to_string(fixture(name)).unwrap()).unwrap()
-}
-
-fn tensors(name: &str) -> Tensors {
-    let all = candle_core::safetensors::load(fixture(name), &Device::Cpu).unwrap();
-    all.into_iter().collect()
-}
-
-fn integers(value: &Value) -> Vec<u32> {
-    let all = value.as_array().unwrap().iter();
-    all.map(|v| v.as_u64().unwrap() as u32).collect()
-}
-
-fn encodings() -> Vec<Encoding> {
-    let data = json("training/data.json");
-    let rows = data["ids"].as_array().unwrap().iter();
-    rows.zip(data["segments"].as_array().unwrap())
-        .map(|(ids, segments)| Encoding {
-            ids: integers(ids),
-            segments: integers(segments),
-        })
-        .collect()
-}
-
-fn open(name: &str) -> SentenceClassifier {
-    SentenceClassifier::open(&fixture(name), None, 0, &Device::Cpu).unwrap()
-}
 
 fn config(classes: ExtraClasses, updates: GanUpdates) -> GanBertConfig {
     GanBertConfig {
@@ -75,7 +43,7 @@ fn reference_model(kind: &str, classes: ExtraClasses, dtype: DType) -> SentenceC
     let plain = open("tiny-bert");
     let model = plain.with_discriminator(classes, 0.0, 0).unwrap();
     let mut all = model.tensors().unwrap();
-    for (name, tensor) in tensors("gan_bert.safetensors") {
+    for (name, tensor) in read_tensors("gan_bert.safetensors") {
         if let Some(name) = name.strip_prefix(&format!("{kind}/discriminator.")) {
             all.insert(format!("discriminator.{name}"), tensor);
         }
@@ -91,7 +59,7 @@ fn reference_model(kind: &str, classes: ExtraClasses, dtype: DType) -> SentenceC
 
 fn reference_step(model: &SentenceClassifier, config: GanBertConfig) -> GanBert {
     let step = GanBert::new(config, &Pair::alone(model)).unwrap();
-    let all = tensors("gan_bert.safetensors");
+    let all = read_tensors("gan_bert.safetensors");
     for parameter in step.generator().parameters() {
         let name = parameter.name().replace("gan-bert", "generator");
         parameter.set(&all[&name]).unwrap();
@@ -133,7 +101,7 @@ fn check_case(case: &Value, dtype: DType, tolerance: f64) {
     };
     let model = reference_model(kind, classes, dtype);
     let step = reference_step(&model, config(classes, updates_kind));
-    let given = tensors("gan_bert.safetensors");
+    let given = read_tensors("gan_bert.safetensors");
     let noise = given[&format!("{prefix}/noise")].to_dtype(dtype).unwrap();
     let labels: Vec<Option<u32>> = case["labels"]
         .as_array()
@@ -212,7 +180,7 @@ fn check_case(case: &Value, dtype: DType, tolerance: f64) {
 
 #[test]
 fn losses_and_all_gradients_are_pytorchs() {
-    let reference = json("gan_bert.json");
+    let reference = read_json("gan_bert.json");
     let cases = reference["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 8);
     for case in cases {
@@ -464,7 +432,7 @@ fn a_discriminator_is_saved_and_opened_like_any_head() {
         assert_eq!(written["limbeck_head"], format!("gan-{kind}"));
         assert_eq!(written["classifier_dropout"], 0.2);
         let reopened = SentenceClassifier::open(folder.path(), None, 0, &Device::Cpu).unwrap();
-        assert_eq!(bytes(&reopened), bytes(&model));
+        assert_eq!(weights(&reopened), weights(&model));
         assert_eq!(reopened.target(), teacher.target());
         let ModelConfig::Transformer(config) = reopened.config() else {
             panic!("a transformer")
@@ -518,8 +486,8 @@ fn a_discriminator_is_saved_and_opened_like_any_head() {
 
         // The same classes: nothing is drawn again. Others: only the discriminator is.
         assert_eq!(
-            bytes(&reopened.with_discriminator(classes, 0.2, 9).unwrap()),
-            bytes(&model)
+            weights(&reopened.with_discriminator(classes, 0.2, 9).unwrap()),
+            weights(&model)
         );
         let other = match classes {
             ExtraClasses::Fake => ExtraClasses::UnknownAndFake,
@@ -540,7 +508,7 @@ fn every_family_can_have_a_discriminator() {
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path()).unwrap();
         let reopened = SentenceClassifier::open(folder.path(), None, 0, &Device::Cpu).unwrap();
-        assert_eq!(bytes(&reopened), bytes(&model), "{name}");
+        assert_eq!(weights(&reopened), weights(&model), "{name}");
         // What the family's own linear layer reads is what the discriminator reads.
         let batch =
             EncodedSet::from_parts(encodings(), (0..40).collect(), vec![None; 40]).batch(&[0, 7]);
@@ -559,25 +527,11 @@ fn every_family_can_have_a_discriminator() {
     }
 }
 
-fn bytes(model: &SentenceClassifier) -> Vec<Vec<f32>> {
-    let all = model.tensors().unwrap();
-    all.values()
-        .map(|t| t.flatten_all().unwrap().to_vec1().unwrap())
-        .collect()
-}
-
 /// Forty sentences of which a third is labelled.
-fn training_set() -> EncodedSet {
-    let labels = integers(&json("training/data.json")["labels"]);
+fn third_labelled() -> EncodedSet {
     let labels = (0..)
-        .zip(labels)
+        .zip(labels())
         .map(|(row, label)| (row % 3 == 0).then_some(Label::Class(label)));
-    EncodedSet::from_parts(encodings(), (0..40).collect(), labels.collect())
-}
-
-fn dev_set() -> EncodedSet {
-    let labels = integers(&json("training/data.json")["labels"]);
-    let labels = labels.into_iter().map(|label| Some(Label::Class(label)));
     EncodedSet::from_parts(encodings(), (0..40).collect(), labels.collect())
 }
 
@@ -586,24 +540,10 @@ fn hard() -> ObjectiveConfig {
 }
 
 /// A step with its loss and each term's.
-type Losses = (u64, f64, Vec<(&'static str, f64)>);
+type Losses = (u64, f64, BTreeMap<&'static str, f64>);
 
-#[derive(Default)]
-struct Watcher {
-    losses: Vec<Losses>,
-    stop_after: Option<u64>,
-}
-
-impl Observer for Watcher {
-    fn on_step(&mut self, event: &StepEvent) -> Result<(), TrainError> {
-        let terms = event.terms.iter().map(|(name, value)| (*name, *value));
-        self.losses.push((event.step, event.loss, terms.collect()));
-        Ok(())
-    }
-
-    fn should_stop(&mut self) -> bool {
-        self.stop_after == self.losses.last().map(|(step, ..)| *step)
-    }
+fn losses(event: &StepEvent) -> Losses {
+    (event.step, event.loss, event.terms.clone())
 }
 
 fn train_config() -> TrainConfig {
@@ -620,7 +560,7 @@ fn train_config() -> TrainConfig {
 struct Left {
     result: Result<SentenceClassifier, TrainError>,
     generator: Vec<Vec<f64>>,
-    watcher: Watcher,
+    losses: Vec<Losses>,
 }
 
 fn run_in(
@@ -646,19 +586,9 @@ fn run_in(
     )
     .unwrap();
     let objective = WeightedSum::new(&[hard()], &Pair::alone(&model)).unwrap();
-    let (best, last, checkpoint) = (
-        folder.join("model"),
-        folder.join("last"),
-        folder.join("checkpoint"),
-    );
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
     let run = Run {
-        train: &training_set(),
-        dev: &dev_set(),
+        train: &third_labelled(),
+        dev: &training_set(),
         metrics: &[Metric::Accuracy],
         objective: &objective,
         step: &step,
@@ -666,21 +596,14 @@ fn run_in(
         config,
         seed: 5,
     };
-    let mut watcher = Watcher {
-        stop_after,
-        ..Watcher::default()
-    };
-    let result = train(&model, &run, folders, &mut watcher).map(|_| model);
+    let mut watcher = Watcher::stopping_after(stop_after);
+    let result = train_in(folder, &model, &run, &mut watcher).map(|_| model);
     let generator = step.generator().parameters();
     Left {
         result,
         generator: generator.iter().map(|p| numbers(&p.value())).collect(),
-        watcher,
+        losses: watcher.events.iter().map(losses).collect(),
     }
-}
-
-fn last_bytes(folder: &Path) -> Vec<u8> {
-    fs_err::read(folder.join("last/model.safetensors")).unwrap()
 }
 
 #[test]
@@ -688,20 +611,20 @@ fn a_resumed_run_equals_an_uninterrupted_one_with_its_generator() {
     for updates in [GanUpdates::Separate, GanUpdates::Leaky] {
         let whole = tempfile::tempdir().unwrap();
         let expected = run_in(whole.path(), updates, &train_config(), None);
-        assert_eq!(expected.watcher.losses.len(), 20);
-        let expected_bytes = bytes(expected.result.as_ref().unwrap());
+        assert_eq!(expected.losses.len(), 20);
+        let expected_bytes = weights(expected.result.as_ref().unwrap());
         for stop in [1, 7, 19] {
             let folder = tempfile::tempdir().unwrap();
             let before = run_in(folder.path(), updates, &train_config(), Some(stop));
             assert!(matches!(before.result, Err(TrainError::Interrupted { step }) if step == stop));
             let after = run_in(folder.path(), updates, &train_config(), None);
-            let joined = [before.watcher.losses, after.watcher.losses].concat();
+            let joined = [before.losses, after.losses].concat();
             assert!(
-                joined == expected.watcher.losses,
+                joined == expected.losses,
                 "{updates:?} stopped after {stop}"
             );
             assert_eq!(after.generator, expected.generator);
-            assert_eq!(bytes(&after.result.unwrap()), expected_bytes);
+            assert_eq!(weights(&after.result.unwrap()), expected_bytes);
             assert_eq!(last_bytes(folder.path()), last_bytes(whole.path()));
         }
     }
@@ -717,14 +640,10 @@ fn leaky_updates_end_with_half_of_the_mass_on_fake() {
         ..train_config()
     };
     let left = run_in(folder.path(), GanUpdates::Leaky, &long, None);
-    let steps = left.watcher.losses;
+    let steps = left.losses;
     let mean = |steps: &[Losses], name: &str| {
-        let values = steps.iter().flat_map(|(_, _, terms)| terms);
-        let values: Vec<f64> = values
-            .filter(|(n, _)| *n == name)
-            .map(|(_, v)| *v)
-            .collect();
-        values.iter().sum::<f64>() / values.len() as f64
+        let values = steps.iter().map(|(_, _, terms)| terms[name]);
+        values.sum::<f64>() / steps.len() as f64
     };
     let half = std::f64::consts::LN_2;
     let last = &steps[steps.len() - 50..];
@@ -746,11 +665,7 @@ fn threads_do_not_change_a_run() {
         let left =
             pool.install(|| run_in(folder.path(), GanUpdates::Separate, &train_config(), None));
         left.result.unwrap();
-        (
-            left.generator,
-            left.watcher.losses,
-            last_bytes(folder.path()),
-        )
+        (left.generator, left.losses, last_bytes(folder.path()))
     };
     let one = run(1);
     assert!(one == run(2));
@@ -796,7 +711,7 @@ fn settings_that_cannot_be_meant_are_refused_before_the_first_step() {
 
     // An ordinary step cannot learn the gold labels of rows that have none, and says so at once.
     let objective = WeightedSum::new(&[hard()], &Pair::alone(&plain)).unwrap();
-    let (train_set, config) = (training_set(), train_config());
+    let (train_set, config) = (third_labelled(), train_config());
     let run = Run {
         train: &train_set,
         dev: &train_set,
@@ -838,7 +753,7 @@ fn a_student_learns_from_the_labels_logits_of_a_discriminator() {
     let gan = open("tiny-bert-teacher")
         .with_discriminator(ExtraClasses::UnknownAndFake, 0.2, 3)
         .unwrap();
-    let set = dev_set();
+    let set = training_set();
     let rows: Vec<usize> = (0..40).collect();
     let logits = gan
         .forward(&set.batch(&rows), Needs::NOTHING, &Pass::EVALUATE)
@@ -862,11 +777,6 @@ fn a_student_learns_from_the_labels_logits_of_a_discriminator() {
         ..TrainConfig::default()
     };
     let folder = tempfile::tempdir().unwrap();
-    let (best, last, checkpoint) = (
-        folder.path().join("b"),
-        folder.path().join("l"),
-        folder.path().join("c"),
-    );
     let run = Run {
         train: &set,
         dev: &set,
@@ -878,13 +788,9 @@ fn a_student_learns_from_the_labels_logits_of_a_discriminator() {
         seed: 1,
     };
     let mut watcher = Watcher::default();
-    let folders = Folders {
-        best: &best,
-        last: &last,
-        checkpoint: &checkpoint,
-    };
-    train(&student, &run, folders, &mut watcher).unwrap();
-    let (first, end) = (watcher.losses[0].1, watcher.losses.last().unwrap().1);
+    train_in(folder.path(), &student, &run, &mut watcher).unwrap();
+    let losses = watcher.losses();
+    let (first, end) = (losses[0].1, losses.last().unwrap().1);
     assert!(end < 0.2 * first, "{first} to {end}");
 }
 
