@@ -96,11 +96,9 @@ impl SentenceClassifier {
     /// The same weights as a classifier of the labels and of the discriminator's further classes, `[unknown]` where it
     /// has one and `[fake]`: a softmax over all of them, as the released programs of papers/000 attack it.
     pub fn with_all_classes(mut self) -> Result<Self, ModelError> {
-        let kind = self.kind_name();
+        let model = self.kind_name();
         let (Some(discriminator), Target::Labels(labels)) = self.discriminator_and_target() else {
-            return Err(problem(format!(
-                "this {kind} has no further classes than its labels; choose a model that was trained with `step.gan-bert`"
-            )));
+            return Err(ModelError::NoDiscriminator { model });
         };
         let further: &[&str] = match discriminator.classes {
             ExtraClasses::Fake => &["[fake]"],

@@ -291,6 +291,13 @@ pub enum ModelError {
         problem: String,
     },
 
+    /// The classes of a GAN-BERT's discriminator, asked of another model.
+    #[error("found a {model}, which has no classes beside its labels; expected one trained with `step.gan-bert`")]
+    NoDiscriminator {
+        /// Its kind.
+        model: String,
+    },
+
     /// Layers asked for that the teacher does not have.
     #[error("layer selection: {problem}")]
     LayerSelection {
