@@ -292,7 +292,9 @@ pub enum ModelError {
     },
 
     /// The classes of a GAN-BERT's discriminator, asked of another model.
-    #[error("found a {model}, which has no classes beside its labels; expected one trained with `step.gan-bert`")]
+    #[error(
+        "found a {model}, which has no classes beside its labels; expected one trained with `step.gan-bert`"
+    )]
     NoDiscriminator {
         /// Its kind.
         model: String,

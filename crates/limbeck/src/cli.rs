@@ -10,15 +10,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::resources::{Recipe, Resource, Tool};
 pub(crate) use attack::{
-    AttackArgs, AverageKind, CalibrateArgs, GanClassesKind, MetricKind, ReplayArgs, WirScopeKind,
-    WordRuleKind,
+    AttackArgs, AverageKind, CalibrateArgs, GanClassesKind, ReplayArgs, WirScopeKind, WordRuleKind,
 };
 pub(crate) use train::{
     DistillArgs, FinetuneArgs, PretrainArgs, PretrainCommand, SearchArgs, StudyArgs, TrainArgs,
 };
 pub(crate) use vectors::{
     RankingKind, VectorSource, VectorsCommand, VectorsCounterFitArgs, VectorsEvaluateArgs,
-    VectorsExportArgs, VectorsImportArgs, VectorsNeighboursArgs,
+    VectorsImportArgs, VectorsNeighboursArgs,
 };
 
 /// Distil BERT-like sentence classifiers, and see what was kept and lost.
