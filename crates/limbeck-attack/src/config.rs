@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,11 @@ impl AttackConfig {
     /// What it needs to be built, each once, sorted.
     pub fn required(&self) -> Vec<Resource> {
         self.space().required()
+    }
+
+    /// Files that it reads beside its resources.
+    pub fn files(&self) -> Vec<&Path> {
+        self.constraint.iter().filter_map(|c| c.file()).collect()
     }
 
     /// The attack.

@@ -5,9 +5,7 @@ use limbeck_text::{BoxError, TextError};
 #[non_exhaustive]
 pub enum AttackError {
     /// The model did not answer.
-    #[error(
-        "victim: no answer to {questions} texts: {source}; check the model with `limbeck predict`"
-    )]
+    #[error("victim: no answer to {questions} texts: {source}")]
     Victim {
         /// How many texts were asked.
         questions: usize,

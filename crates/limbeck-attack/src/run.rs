@@ -72,7 +72,7 @@ const STACK_BYTES: usize = 1 << 20;
 ///
 /// Each example runs on a thread of its own; `victim` is asked on the calling thread, in batches gathered from all of them.
 /// `known` are outcomes from before an interruption, by place; those examples are not attacked again. `on_event` is called
-/// on the calling thread; returning `false` ends the run early, as soon as what was begun allows.
+/// on the calling thread; returning `false` ends the run after the present batch: examples in flight have no event.
 ///
 /// Where the work list ends by a count of successes, examples beyond the last needed one may be attacked; they have events
 /// but do not stand in the returned list.
@@ -131,11 +131,7 @@ pub fn run(
             if let Event::Attacked { index, result } = &event {
                 progress.ended(*index, result.as_ref().ok().map(|result| result.outcome));
             }
-            let go_on = on_event(event)?;
-            if !go_on || progress.is_enough {
-                stop.store(true, Ordering::Relaxed);
-            }
-            Ok(())
+            Ok(on_event(event)? && !progress.is_enough)
         });
         // Whoever still waits for an answer gets none, and ends.
         stop.store(true, Ordering::Relaxed);
@@ -169,12 +165,7 @@ impl<'a> Progress<'a> {
             counts: Counts::default(),
             is_enough: false,
         };
-        let plain = config.worklist.num_successful.is_none() && !config.worklist.attack_n;
-        if let Some(count) = config.worklist.num_examples.filter(|_| plain) {
-            progress
-                .order
-                .truncate(usize::try_from(count).unwrap_or(usize::MAX));
-        }
+        progress.order.truncate(config.worklist.at_most(count));
         progress.advance();
         progress
     }
@@ -239,12 +230,12 @@ impl Victim for Asker {
     }
 }
 
-/// Answers questions in batches and passes results on, until all examples' threads are gone.
+/// Answers questions in batches and passes results on, until all examples' threads are gone or `on_event` says `false`.
 fn serve(
     receiver: &Receiver<Message>,
     victim: &dyn Victim,
     batch: usize,
-    on_event: &mut dyn FnMut(Event) -> Result<(), BoxError>,
+    on_event: &mut dyn FnMut(Event) -> Result<bool, BoxError>,
 ) -> Result<(), BoxError> {
     let answer = |texts: &[Text]| {
         let answers = victim.query(texts)?;
@@ -256,7 +247,8 @@ fn serve(
             None => Ok(answers),
         }
     };
-    while let Ok(first) = receiver.recv() {
+    let mut go_on = true;
+    while go_on && let Ok(first) = receiver.recv() {
         let mut message = Some(first);
         let mut requests = Vec::new();
         let mut texts = 0;
@@ -267,14 +259,22 @@ fn serve(
                     requests.push(request);
                 }
                 Message::Attacked(index, result) => {
-                    on_event(Event::Attacked { index, result })?;
+                    go_on &= on_event(Event::Attacked { index, result })?;
                 }
             }
-            message = (texts < batch).then(|| receiver.try_recv().ok()).flatten();
+            message = (go_on && texts < batch)
+                .then(|| receiver.try_recv().ok())
+                .flatten();
         }
-        if !requests.is_empty() {
+        if go_on && !requests.is_empty() {
             answer_all(requests, &answer);
-            on_event(Event::Answered { texts })?;
+            go_on = on_event(Event::Answered { texts })?;
+        }
+    }
+    // What has ended meanwhile is not lost; what has failed may have failed for want of an answer.
+    for message in receiver.try_iter() {
+        if let Message::Attacked(index, result @ Ok(_)) = message {
+            on_event(Event::Attacked { index, result })?;
         }
     }
     Ok(())

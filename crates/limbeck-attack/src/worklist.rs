@@ -34,6 +34,15 @@ impl Worklist {
         order
     }
 
+    /// How many examples of a set of `count` are attacked at most.
+    pub fn at_most(&self, count: usize) -> usize {
+        let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let there = count.saturating_sub(number(self.offset));
+        let plain = self.num_successful.is_none() && !self.attack_n;
+        let wanted = self.num_examples.filter(|_| plain).map(number);
+        wanted.map_or(there, |wanted| there.min(wanted))
+    }
+
     /// Whether the first examples of the order, ended as `outcomes` tells, are all there is to do.
     pub fn is_enough(&self, outcomes: &Counts) -> bool {
         if let Some(wanted) = self.num_successful {

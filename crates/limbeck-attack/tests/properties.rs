@@ -5,6 +5,7 @@ mod golden;
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -273,6 +274,49 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     });
     assert_eq!(resumed.unwrap(), included);
     assert_eq!(results, expected);
+}
+
+/// Counts how often it is asked.
+struct Counted(Bow, AtomicUsize);
+
+impl Victim for Counted {
+    fn query(&self, texts: &[Text]) -> Result<Vec<Distribution>, BoxError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.query(texts)
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_asks_nothing_more() {
+    let texts: Vec<String> = (0..40)
+        .map(|i| format!("a good and great film of {i} parts, never dull"))
+        .collect();
+    let cases = cases(&texts);
+    let attack = attack(&deep_word_bug(), None);
+    let victim = Counted(Bow::small(), AtomicUsize::new(0));
+    let config = RunConfig {
+        in_flight: 40,
+        batch: 1,
+        ..RunConfig::default()
+    };
+    let mut asked = 0;
+    let stopped = run(
+        &attack,
+        &victim,
+        &cases,
+        &config,
+        &BTreeMap::new(),
+        &mut |event| {
+            assert!(
+                matches!(event, Event::Answered { .. }),
+                "nothing has ended yet"
+            );
+            asked += 1;
+            Ok(asked < 3)
+        },
+    );
+    assert_eq!(stopped.unwrap(), Vec::<usize>::new());
+    assert_eq!(victim.1.load(Ordering::Relaxed), 3);
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub enum ModelError {
     },
 
     /// Downloads are off and the cache lacks the model.
-    #[error("{id}@{revision}: not in the cache {}, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model", .cache.display())]
+    #[error("{id}@{revision}: no such folder, not in the cache {} either, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model", .cache.display())]
     NotCached {
         /// The hub id.
         id: String,
@@ -107,7 +107,7 @@ pub enum ModelError {
 
     /// The hub knows no such model, or shows it only to some.
     #[error(
-        "{id}@{revision}: {endpoint} shows no such model (status {status}); check the name, and set HF_TOKEN if the model is private or gated"
+        "{id}@{revision}: no such folder, and {endpoint} shows no such model (status {status}); check the name, and set HF_TOKEN if the model is private or gated"
     )]
     NotOnHub {
         /// The hub id.
@@ -135,7 +135,7 @@ pub enum ModelError {
 
     /// A download failed.
     #[error(
-        "{id}@{revision}: cannot fetch {file} from {endpoint}; check the connection and run again, or give a folder that holds the model"
+        "{id}@{revision}: no such folder, and {file} cannot be fetched from {endpoint}; check the connection and run again, or give a folder that holds the model"
     )]
     Download {
         /// The hub id.

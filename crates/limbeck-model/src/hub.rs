@@ -635,9 +635,9 @@ mod tests {
             )
         };
         let hub = Hub::start(WHOLE);
-        insta::assert_snapshot!(explain(&hub, "org/model", Network::Offline), @"org/model@main: not in the cache cache, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model");
-        insta::assert_snapshot!(explain(&hub, "org/model@gone", Network::Online), @"org/model@gone: http://hub shows no such model (status 404); check the name, and set HF_TOKEN if the model is private or gated");
-        insta::assert_snapshot!(explain(&hub, "org/private", Network::Online), @"org/private@main: http://hub shows no such model (status 401); check the name, and set HF_TOKEN if the model is private or gated");
+        insta::assert_snapshot!(explain(&hub, "org/model", Network::Offline), @"org/model@main: no such folder, not in the cache cache either, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model");
+        insta::assert_snapshot!(explain(&hub, "org/model@gone", Network::Online), @"org/model@gone: no such folder, and http://hub shows no such model (status 404); check the name, and set HF_TOKEN if the model is private or gated");
+        insta::assert_snapshot!(explain(&hub, "org/private", Network::Online), @"org/private@main: no such folder, and http://hub shows no such model (status 401); check the name, and set HF_TOKEN if the model is private or gated");
         insta::assert_snapshot!(explain(&hub, "./runs/../none", Network::Online), @"./runs/../none: no model; wanted a folder with `config.json`, a run with `model/config.json`, or a hub id like `organisation/name@revision`, found nothing");
         let pickle = Hub::start(&[
             ("config.json", "{}"),
@@ -652,7 +652,7 @@ mod tests {
             requests: Arc::default(),
         };
         let text = explain(&unreachable, "org/model", Network::Online);
-        insta::assert_snapshot!(text.lines().next().unwrap(), @"org/model@main: cannot fetch the list of files from http://hub; check the connection and run again, or give a folder that holds the model");
+        insta::assert_snapshot!(text.lines().next().unwrap(), @"org/model@main: no such folder, and the list of files cannot be fetched from http://hub; check the connection and run again, or give a folder that holds the model");
     }
 
     #[test]

@@ -34,6 +34,9 @@ impl LayerSelection {
                 Some(first) => (first..teacher_layers).collect(),
                 None => return Err(self.error(teacher_layers)),
             },
+            Self::Distil(count) if *count > teacher_layers => {
+                return Err(self.error(teacher_layers));
+            }
             Self::Distil(count) => (0..*count)
                 .map(|i| distil_layer(i, *count, teacher_layers))
                 .collect(),

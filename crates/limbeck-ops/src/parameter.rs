@@ -199,11 +199,6 @@ impl Gradient {
         &self.values
     }
 
-    /// The dense buffer, for scaling in place.
-    pub fn values_mut(&mut self) -> &mut [f32] {
-        &mut self.values
-    }
-
     /// The gradient collected outside the fused operations (on a GPU, or in double precision).
     pub fn tensor(&self) -> Option<&Tensor> {
         self.tensor.as_ref()

@@ -238,8 +238,28 @@ fn broken(path: &Path, line: usize, error: csv::Error) -> ReportError {
 }
 
 /// The columns of a logged text, without marks (of either style) and without the columns' names.
+///
+/// Line breaks are logged as the sign between columns; a column begins where that is followed by a name.
 fn columns(text: &str) -> Vec<String> {
-    let is_named = text.starts_with("[[[[");
+    let mut columns: Vec<String> = Vec::new();
+    for part in text.split(SPLIT) {
+        let plain = without_marks(part);
+        match columns.last_mut() {
+            _ if part.starts_with("[[[[") => {
+                let (_, text) = plain.split_once(": ").unwrap_or(("", &plain));
+                columns.push(text.to_owned());
+            }
+            Some(column) => {
+                column.push('\n');
+                column.push_str(&plain);
+            }
+            None => columns.push(plain),
+        }
+    }
+    columns
+}
+
+fn without_marks(text: &str) -> String {
     let mut plain = text.replace("[[", "").replace("]]", "");
     while let Some(start) = plain.find("<font color = ") {
         let Some(length) = plain[start..].find('>') else {
@@ -247,13 +267,7 @@ fn columns(text: &str) -> Vec<String> {
         };
         plain.replace_range(start..=start + length, "");
     }
-    plain = plain.replace("</font>", "");
-    let parts = plain.split(SPLIT);
-    let without_name = |part: &str| match part.split_once(": ") {
-        Some((_, text)) if is_named => text.to_owned(),
-        _ => part.to_owned(),
-    };
-    parts.map(without_name).collect()
+    plain.replace("</font>", "")
 }
 
 #[cfg(test)]
@@ -318,15 +332,18 @@ mod tests {
         let path = folder.path().join("log.csv");
         let pair = record(
             text(
-                &[("premise", "a: b"), ("hypothesis", "c, \"d\"")],
+                &[("premise", "a: b\nc: d"), ("hypothesis", "c, \"d\"")],
                 &[(1, 0, 1)],
             ),
             text(&[("premise", "a: b"), ("hypothesis", "d")], &[]),
         );
-        fs::write(&path, attack_csv(&[pair])).unwrap();
+        let lines = text(&[("text", "two\nlines")], &[]);
+        let single = record(lines.clone(), lines);
+        fs::write(&path, attack_csv(&[pair, single])).unwrap();
         let log = read_attack_log(&path).unwrap();
         assert_eq!(log.name, "log");
-        assert_eq!(log.rows[0].original, ["a: b", "c, \"d\""]);
+        assert_eq!(log.rows[0].original, ["a: b\nc: d", "c, \"d\""]);
+        assert_eq!(log.rows[1].original, ["two\nlines"]);
         assert_eq!((log.rows[0].gold, log.rows[0].queries), (1, 12));
     }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::files::{LOCK, LOG, METRICS, read_json, write_json};
+use crate::files::{CONFIG, LOCK, LOG, METRICS, PROVENANCE, config_text, read_json, write_json};
+use crate::settings::{check_inputs, check_settings};
 use crate::{
     AttackMetrics, AttackRecord, Provenance, ReportError, Result, RunDir, RunState, atomic_write,
     attack_csv,
@@ -147,6 +148,13 @@ impl FinishedAttack {
             records: read_records(&path.join(RECORDS))?,
             path,
         })
+    }
+
+    /// Fails, and names the first difference, unless the attack had these settings and inputs.
+    pub fn check_same(&self, config: &impl Serialize, provenance: &Provenance) -> Result<()> {
+        check_settings(&self.path.join(CONFIG), &config_text(&self.path, config)?)?;
+        let path = self.path.join(PROVENANCE);
+        check_inputs(&path, &read_json(&path, "provenance record")?, provenance)
     }
 }
 

@@ -25,15 +25,6 @@ impl LogRecord {
             Self::Eval(record) => record.step,
         }
     }
-
-    /// The record with its speed set to zero: what two runs with the same seed have in common.
-    #[must_use]
-    pub fn without_speed(mut self) -> Self {
-        if let Self::Step(record) = &mut self {
-            record.samples_per_s = 0.0;
-        }
-        self
-    }
 }
 
 /// Training between the record before this one and `step`.

@@ -26,7 +26,7 @@ use crate::{
 /// model/  last/     weights of the best and of the last step
 /// checkpoint/       what training needs to continue; gone when finished
 /// tensorboard/      event files
-/// predictions.tsv   id, gold, predicted, probabilities
+/// predictions.tsv   id, gold, predicted, probabilities; where there is a set beside the dev set
 /// metrics.json      written last: a folder that has it is complete
 /// ```
 #[derive(Debug)]
@@ -104,11 +104,6 @@ impl RunDir {
         Ok(run)
     }
 
-    /// Reads a finished run.
-    pub fn open(path: impl AsRef<Path>) -> Result<FinishedRun> {
-        FinishedRun::open(path)
-    }
-
     /// The run's folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -182,7 +177,7 @@ impl RunDir {
     }
 }
 
-/// The only right to write a folder. The system takes it back when the process ends, however that happens.
+/// Opens the log for further records.
 fn open_log(folder: &Path) -> Result<fs::File> {
     let path = folder.join(LOG);
     fs::OpenOptions::new()

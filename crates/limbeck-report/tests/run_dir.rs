@@ -8,7 +8,8 @@ use std::path::Path;
 
 use fs_err as fs;
 use limbeck_report::{
-    Input, LogRecord, Prediction, ReportError, Role, RunDir, RunState, hash_input, read_log,
+    FinishedRun, Input, LogRecord, Prediction, ReportError, Role, RunDir, RunState, hash_input,
+    read_log,
 };
 use proptest::prelude::*;
 use support::{Config, config, eval, metrics, provenance, step};
@@ -58,7 +59,7 @@ fn a_finished_run_reads_back() {
     let path = run.path().to_owned();
     run.finish(&metrics).unwrap();
 
-    let run = RunDir::open(&path).unwrap();
+    let run = FinishedRun::open(&path).unwrap();
     assert_eq!(run.config::<Config>().unwrap(), config(7, 3));
     assert_eq!(*run.provenance(), provenance(7));
     assert_eq!(*run.metrics(), metrics);
@@ -174,7 +175,7 @@ fn what_is_no_finished_run_is_refused() {
     let open = |name: &str| {
         message(
             &folder,
-            &RunDir::open(folder.path().join(name)).unwrap_err(),
+            &FinishedRun::open(folder.path().join(name)).unwrap_err(),
         )
     };
     insta::assert_snapshot!(open("s"), @"runs/s: `config.toml` is missing, expected the folder of a run; give a folder that a command of ours wrote with `--out`");

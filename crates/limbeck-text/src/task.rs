@@ -36,11 +36,6 @@ impl Task {
             metrics: task.metrics().to_vec(),
         }
     }
-
-    /// The metric that decides which epoch is best.
-    pub fn main_metric(&self) -> Metric {
-        self.metrics.first().copied().unwrap_or(Metric::Accuracy)
-    }
 }
 
 /// What a label is.

@@ -92,7 +92,7 @@ impl CacheHeader {
             )
         };
         Ok(Self {
-            version: 1,
+            version: 2,
             model: model_digest(model)?,
             tokenizer: tokenizer.to_owned(),
             data: survey.texts.clone(),
@@ -145,6 +145,8 @@ impl CacheHeader {
 
 fn model_digest(model: &SentenceClassifier) -> Result<String, TrainError> {
     let mut digest = Sha256::new();
+    // Head, activation and the like decide what the same weights answer.
+    digest.update(model.config().to_json(model.target()).to_string());
     for (name, tensor) in model.tensors()? {
         digest.update(name.as_bytes());
         for value in tensor

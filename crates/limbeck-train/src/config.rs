@@ -18,7 +18,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Batches whose gradients are averaged into one step.
     pub accumulation: usize,
-    /// Most tokens per forward pass; larger batches are cut, without changing the result. 0 for no limit.
+    /// Most tokens per forward pass; larger batches are cut, with the same result up to rounding; refused by
+    /// losses that are means over tokens or compare sentences. 0 for no limit.
     pub token_budget: usize,
     /// Longest sentence in tokens, special tokens included; longer ones are cut.
     pub max_tokens: usize,

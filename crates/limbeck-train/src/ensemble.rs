@@ -14,7 +14,8 @@ use crate::teacher::{Signal, Teacher};
 pub enum Average {
     /// The mean of their logits (a geometric mean of distributions).
     Logits,
-    /// The mean of their probabilities at temperature 1; its logarithm takes the place of logits.
+    /// The mean of their probabilities at temperature 1; its logarithm takes the place of logits. A regression has none: the
+    /// mean of the numbers themselves.
     #[default]
     Probabilities,
 }
@@ -24,13 +25,14 @@ impl Average {
     pub fn of(self, members: &[&[f32]]) -> Vec<f32> {
         let count = members.len() as f64;
         let outputs = members.first().map_or(0, |first| first.len());
-        let wide = members.iter().map(|logits| match self {
+        let average_as = if outputs == 1 { Self::Logits } else { self };
+        let wide = members.iter().map(|logits| match average_as {
             Self::Logits => logits.iter().map(|&z| f64::from(z)).collect(),
             Self::Probabilities => log_softmax(logits),
         });
         let wide: Vec<Vec<f64>> = wide.collect();
         let column = |output: usize| wide.iter().map(move |member| member[output]);
-        let average = |output| match self {
+        let average = |output| match average_as {
             Self::Logits => column(output).sum::<f64>() / count,
             Self::Probabilities => {
                 let largest = column(output).fold(f64::NEG_INFINITY, f64::max);

@@ -79,17 +79,19 @@ pub enum TrainError {
         /// What the teacher gives.
         provides: String,
     },
-    /// A teacher no better than always answering the most frequent label.
+    /// A teacher no better than one that answers the same to every sentence.
     #[error(
-        "the teacher's dev accuracy is {accuracy:.4}, and always answering `{label}` gives {baseline:.4}: it has not been fine-tuned for this task, or its labels are in another order; fine-tune it first, or force it with `--force-teacher`"
+        "the teacher's dev {metric} is {score:.4}, and always answering {always} gives {baseline:.4}: it has not been fine-tuned for this task, or its labels are in another order; fine-tune it first, or force it with `--force-teacher`"
     )]
     UntrainedTeacher {
-        /// The teacher's accuracy.
-        accuracy: f64,
-        /// Share of the most frequent label.
+        /// The task's metric.
+        metric: &'static str,
+        /// The teacher's score.
+        score: f64,
+        /// The best score of such an answer.
         baseline: f64,
-        /// That label.
-        label: String,
+        /// That answer.
+        always: String,
     },
     /// A stored teacher belongs to something else.
     #[error("{}: stored teacher outputs have {what} {found}, this run has {expected}; delete the folder to make them anew", .path.display())]
@@ -126,7 +128,9 @@ pub enum TrainError {
         problem: String,
     },
     /// A file cannot be read or written; the source names it.
-    #[error("{0}; check that the folder is writable and the disk has room")]
+    #[error(
+        "{0}; check that the file is there and readable, or the folder writable and the disk not full"
+    )]
     File(#[from] io::Error),
     /// The run was asked to stop; its state is on disk.
     #[error("stopped at step {step}; run the same command again to go on")]

@@ -222,43 +222,59 @@ fn mean_loss(
     Ok(f64::from(loss.to_scalar::<f32>()?))
 }
 
-/// Fails when a teacher is no better than always answering the most frequent gold label.
+/// Fails when a teacher is no better than one that answers the same to every sentence, neither by the task's metric nor by
+/// accuracy.
 ///
-/// The silent error behind many failed reproductions: a base model instead of a fine-tuned one, or
-/// labels in another order.
+/// The silent error behind many failed reproductions: a base model instead of a fine-tuned one, or labels in another order.
 pub fn check_teacher(
     evaluation: &Evaluation,
-    gold: &[Option<Label>],
+    gold: &[Label],
     target: &Target,
+    metric: Metric,
 ) -> Result<(), TrainError> {
-    let Target::Labels(labels) = target else {
-        return Ok(());
-    };
-    let classes: Vec<u32> = gold
-        .iter()
-        .filter_map(|label| label.and_then(Label::class))
-        .collect();
-    let mut counts = vec![0usize; labels.len()];
-    for &class in &classes {
-        counts[class as usize] += 1;
-    }
-    let Some((most, &count)) = counts.iter().enumerate().max_by_key(|(_, count)| **count) else {
-        return Ok(());
-    };
-    let baseline = count as f64 / classes.len() as f64;
     let predicted = evaluation.predictions.labels(target);
-    let hits = predicted
-        .iter()
-        .zip(&classes)
-        .filter(|(p, c)| p.class() == Some(**c))
-        .count();
-    let accuracy = hits as f64 / classes.len() as f64;
-    if accuracy <= baseline {
-        return Err(TrainError::UntrainedTeacher {
-            accuracy,
+    let metrics = match target {
+        Target::Labels(_) => vec![metric, Metric::Accuracy],
+        Target::Regression => vec![metric],
+    };
+    let mut first_problem = None;
+    for metric in metrics {
+        let score = metric.score(&predicted, gold)?;
+        let (always, baseline) = best_constant(gold, target, metric)?;
+        if score > baseline {
+            return Ok(());
+        }
+        first_problem.get_or_insert(TrainError::UntrainedTeacher {
+            metric: metric.name(),
+            score,
             baseline,
-            label: labels[most].clone(),
+            always,
         });
     }
-    Ok(())
+    first_problem.map_or(Ok(()), Err)
+}
+
+/// The best of all answers that are the same for every sentence, and its score.
+fn best_constant(
+    gold: &[Label],
+    target: &Target,
+    metric: Metric,
+) -> Result<(String, f64), TrainError> {
+    let answers: Vec<(String, Label)> = match target {
+        Target::Labels(labels) => {
+            let named = (0..).zip(labels);
+            named
+                .map(|(class, name)| (format!("`{name}`"), Label::Class(class)))
+                .collect()
+        }
+        Target::Regression => vec![("one number".to_owned(), Label::Score(0.0))],
+    };
+    let mut best = (String::new(), f64::NEG_INFINITY);
+    for (name, answer) in answers {
+        let score = metric.score(&vec![answer; gold.len()], gold)?;
+        if score > best.1 {
+            best = (name, score);
+        }
+    }
+    Ok(best)
 }

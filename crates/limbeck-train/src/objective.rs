@@ -163,6 +163,38 @@ pub enum MeanOver {
     Paper,
 }
 
+/// Fails where batches are cut into parts of unlike lengths: a mean over tokens is not the mean of its parts' means.
+fn check_uncut(name: &str, config: &TrainConfig) -> Result<(), TrainError> {
+    if config.token_budget == 0 {
+        return Ok(());
+    }
+    Err(TrainError::Setting {
+        setting: "token-budget",
+        found: config.token_budget.to_string(),
+        expected: format!(
+            "0: `{name}` is a mean over the tokens of whole batches; make `batch-size` smaller"
+        ),
+    })
+}
+
+/// Fails where a mean over tokens does not fit how batches are cut or padded.
+fn check_mean(
+    name: &str,
+    mask: MeanOver,
+    padded: usize,
+    config: &TrainConfig,
+) -> Result<(), TrainError> {
+    match mask {
+        MeanOver::Valid => check_uncut(name, config),
+        MeanOver::Paper if padded >= config.max_tokens => Ok(()),
+        MeanOver::Paper => Err(TrainError::Setting {
+            setting: "padded-tokens",
+            found: format!("{padded} with `{name}`"),
+            expected: format!("`max-tokens`, {}, or more", config.max_tokens),
+        }),
+    }
+}
+
 const ALL_STATES: Needs = Needs {
     hidden: HiddenStates::All,
     attention: false,
@@ -299,6 +331,26 @@ impl ObjectiveConfig {
     /// Whether it learns from gold labels, so that every training row has to have one.
     pub fn needs_labels(&self) -> bool {
         matches!(self, Self::HardLabels(config) if config.weight > 0.0)
+    }
+
+    /// Its name where it learns from a teacher's layers, which several teachers have no average of.
+    pub fn looks_inside(&self) -> Option<&'static str> {
+        let name = match self {
+            Self::Pkd(_) => "pkd",
+            Self::HiddenStates(_) => "hidden-states",
+            Self::AttentionScores(_) => "attention-scores",
+            Self::FeatureMaps(_) => "feature-maps",
+            Self::AttentionMaps(_) => "attention-maps",
+            Self::CosineStates(_) => "cosine-states",
+            Self::Mmd(_) => "mmd",
+            Self::Fsp(_) => "fsp",
+            Self::HardLabels(_)
+            | Self::SoftTargets(_)
+            | Self::LogitMse(_)
+            | Self::AnnealedLogits(_)
+            | Self::HardTeacherLabels(_) => return None,
+        };
+        (self.weight() > 0.0).then_some(name)
     }
 
     /// Weight in the sum.

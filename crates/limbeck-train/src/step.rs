@@ -238,6 +238,17 @@ impl StepConfig {
         matches!(self, Self::Ad2(config) if config.target == AdversarialTarget::Labels)
     }
 
+    /// Its name where it asks a teacher about texts that are not in the training set, one model only.
+    pub fn looks_inside(&self) -> Option<&'static str> {
+        match self {
+            Self::MateKd(_) => Some("mate-kd"),
+            Self::Cilda(_) => Some("cilda"),
+            Self::Plain | Self::Ad2(_) | Self::FreeLb(_) | Self::Smart(_) | Self::GanBert(_) => {
+                None
+            }
+        }
+    }
+
     /// The step for a pair of models; fails where it needs more than these.
     pub fn build(&self, pair: &Pair<'_>) -> Result<Box<dyn Step>, TrainError> {
         self.build_with(pair, Beside::default())

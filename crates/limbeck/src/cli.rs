@@ -6,6 +6,7 @@ mod vectors;
 
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::resources::{Recipe, Resource, Tool};
@@ -20,6 +21,9 @@ pub(crate) use vectors::{
     VectorsImportArgs, VectorsNeighboursArgs,
 };
 
+/// Place in the help of what every command takes.
+const LAST: usize = 1000;
+
 /// Distil BERT-like sentence classifiers, and see what was kept and lost.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
@@ -27,10 +31,10 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Threads to compute with [default: one per core].
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N", display_order = LAST)]
     pub(crate) threads: Option<usize>,
     /// No progress bars and no notes, only results and errors.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = LAST)]
     pub(crate) quiet: bool,
 }
 
@@ -70,6 +74,11 @@ pub(crate) enum Command {
     Vectors(VectorsCommand),
 }
 
+/// A count that has to count something.
+fn one_or_more<T: TryFrom<u64>>() -> RangedU64ValueParser<T> {
+    RangedU64ValueParser::new().range(1..)
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceKind {
@@ -101,9 +110,9 @@ pub(crate) struct EvaluateArgs {
     /// Write predictions of every set, and GLUE submission files for unlabelled GLUE tests, here.
     #[arg(long, short, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Longest sentence in tokens; longer ones are cut.
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    pub(crate) max_tokens: usize,
+    /// Longest sentence in tokens; longer ones are cut [default: as a run was trained, or `train.max-tokens` of the run file].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(crate) device: DeviceKind,
@@ -130,9 +139,9 @@ pub(crate) struct PredictArgs {
     /// Add this layer's hidden states, one vector per token; 0 is the embedding output.
     #[arg(long, value_name = "LAYER")]
     pub(crate) hidden: Option<usize>,
-    /// Longest sentence in tokens; longer ones are cut.
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    pub(crate) max_tokens: usize,
+    /// Longest sentence in tokens; longer ones are cut [default: as a run was trained, or 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(crate) device: DeviceKind,
@@ -177,7 +186,7 @@ pub(crate) struct AugmentArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Rows in work at once where a model is asked; changes no result.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = one_or_more::<usize>())]
     pub(crate) in_flight: usize,
     /// Where `limbeck resources` keeps word lists, vectors and models.
     #[arg(long, default_value = ".limbeck", value_name = "DIR")]
@@ -247,7 +256,7 @@ pub(crate) enum ResourcesCommand {
     /// Say what each recipe needs, where it comes from, its licence, and whether it is there.
     List {
         /// Only what this recipe uses.
-        #[arg(long, value_enum, value_name = "RECIPE")]
+        #[arg(long, value_parser = Recipe::parser(), value_name = "RECIPE")]
         recipe: Option<Recipe>,
         /// As JSON.
         #[arg(long)]
@@ -259,7 +268,7 @@ pub(crate) enum ResourcesCommand {
         #[arg(value_enum, required_unless_present = "recipe")]
         resources: Vec<Resource>,
         /// What this recipe needs, as far as it can be fetched.
-        #[arg(long, value_enum, value_name = "RECIPE")]
+        #[arg(long, value_parser = Recipe::parser(), value_name = "RECIPE")]
         recipe: Option<Recipe>,
         /// The tool whose registry is used, where there is a choice [default: the first that `list` names].
         #[arg(long, value_enum, value_name = "TOOL")]
@@ -274,7 +283,7 @@ pub(crate) enum ResourcesCommand {
         #[arg(value_enum)]
         resources: Vec<Resource>,
         /// What this recipe needs.
-        #[arg(long, value_enum, value_name = "RECIPE")]
+        #[arg(long, value_parser = Recipe::parser(), value_name = "RECIPE")]
         recipe: Option<Recipe>,
         /// As JSON.
         #[arg(long)]

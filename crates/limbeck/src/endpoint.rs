@@ -2,8 +2,9 @@
 //!
 //! `POST` with `{"texts": [["a sentence"], ["first of a pair", "second"]]}`; the answer is
 //! `{"probabilities": [[0.1, 0.9], [0.7, 0.3]]}`, a row per text in order, a number per label in the order of `data.labels`,
-//! each row with sum 1. Connection errors, timeouts, 429 and 5xx are tried again after a growing pause; `Retry-After` in
-//! seconds is respected.
+//! each row with sum 1. Connection errors, timeouts, 408, 429 and 5xx are tried again after a growing pause; `Retry-After` in
+//! seconds is respected. Where that does not help, and on 401, 403, 404, 405, 410 and answers of another shape, nobody is asked
+//! any more; any other failure is that of the texts asked about.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -62,7 +63,9 @@ struct Answer {
 enum Failure {
     /// May go better next time; the pause that the endpoint asks for.
     Passing(String, Option<Duration>),
-    /// Will not.
+    /// Will not for these texts; others may be answered.
+    OfTheseTexts(String),
+    /// Will not for any text.
     Lasting(String),
 }
 
@@ -87,10 +90,13 @@ impl Endpoint {
             match self.try_once(texts) {
                 Ok(answers) => return Ok(answers),
                 Err(Failure::Lasting(reason)) => break reason,
+                Err(Failure::OfTheseTexts(reason)) => {
+                    return Err(format!("{}: {reason}", self.config.url).into());
+                }
                 Err(Failure::Passing(reason, _)) if tried == self.config.retries => break reason,
                 Err(Failure::Passing(_, asked)) => {
                     sleep(asked.unwrap_or(pause).min(LONGEST_PAUSE));
-                    pause *= 2;
+                    pause = pause.saturating_mul(2);
                     tried += 1;
                 }
             }
@@ -128,8 +134,11 @@ impl Endpoint {
             Ok(response) => response,
             Err(ureq::Error::Status(status, response)) => {
                 let reason = format!("status {status}");
-                if status != 429 && status < 500 {
-                    return Err(Failure::Lasting(reason));
+                match status {
+                    // No access, no such place, no such method.
+                    401 | 403 | 404 | 405 | 410 => return Err(Failure::Lasting(reason)),
+                    408 | 429 | 500.. => {}
+                    _ => return Err(Failure::OfTheseTexts(reason)),
                 }
                 let asked = response.header("Retry-After").and_then(|s| s.parse().ok());
                 return Err(Failure::Passing(reason, asked.map(Duration::from_secs)));
@@ -144,14 +153,15 @@ impl Endpoint {
             .take(MAX_ANSWER_BYTES)
             .read_to_string(&mut text);
         read.map_err(|error| Failure::Passing(format!("the answer broke off: {error}"), None))?;
-        self.check(&text, texts.len()).map_err(Failure::Lasting)
+        let answer: Answer = serde_json::from_str(&text).map_err(|error| {
+            let expected = "`{\"probabilities\": [[..]]}`";
+            Failure::Lasting(format!("the answer is not {expected}: {error}"))
+        })?;
+        self.check(answer.probabilities, texts.len())
+            .map_err(Failure::OfTheseTexts)
     }
 
-    fn check(&self, text: &str, count: usize) -> Result<Vec<Distribution>, String> {
-        let answer: Answer = serde_json::from_str(text).map_err(|error| {
-            format!("the answer is not `{{\"probabilities\": [[..]]}}`: {error}")
-        })?;
-        let rows = answer.probabilities;
+    fn check(&self, rows: Vec<Vec<f64>>, count: usize) -> Result<Vec<Distribution>, String> {
         let labels = self.config.label_count;
         if rows.len() != count {
             return Err(format!(
@@ -284,6 +294,16 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(endpoint.query(&texts()).unwrap_err().to_string(), error);
         assert!(begun.elapsed() < Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_text_that_is_refused_costs_no_other_its_answer() {
+        let (url, server) = serve(vec![Some((422, "")), Some((200, GOOD))]);
+        let endpoint = endpoint(url, 3);
+        let error = endpoint.query(&texts()).unwrap_err().to_string();
+        assert!(error.contains("status 422"), "{error}");
+        assert_eq!(endpoint.query(&texts()).unwrap().len(), 2);
+        assert_eq!(server.join().unwrap().len(), 2);
     }
 
     #[test]

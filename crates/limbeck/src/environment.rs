@@ -1,14 +1,14 @@
 //! What only the program may read: variables, cores, device, clock.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use limbeck_model::{HubSettings, resolve};
-use limbeck_report::Timestamp;
+use limbeck_report::{RunState, Timestamp};
 
 use crate::cli::DeviceKind;
 use crate::settings::BadSettings;
@@ -51,6 +51,15 @@ pub(crate) fn device(kind: DeviceKind) -> anyhow::Result<Device> {
 
 /// The folder of a model given as folder, finished run or hub id; fetches what a hub's cache lacks.
 pub(crate) fn model_folder(name: &str, quiet: bool) -> anyhow::Result<PathBuf> {
+    let run = Path::new(name);
+    if run.join("model").is_dir() && RunState::of(run)? == RunState::Unfinished {
+        let inner = run.join("model");
+        return Err(BadSettings::new(format!(
+            "the model `{name}`: a run that is not finished; run its command again to finish it, or give `{}`, its best model so far",
+            inner.display()
+        ))
+        .into());
+    }
     let settings = HubSettings::from_env_map(|key| std::env::var(key).ok());
     let bar = if quiet {
         ProgressBar::hidden()

@@ -49,7 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Evaluate(args) => commands::evaluate::run(&args, cli.quiet),
         Command::Search(args) => commands::search::run(&args, cli.quiet),
-        Command::Predict(args) => commands::predict::run(&args),
+        Command::Predict(args) => commands::predict::run(&args, cli.quiet),
         Command::Augment(args) => commands::augment::run(&args, cli.quiet),
         Command::Attack(args) => commands::attack::run(&args, cli.quiet),
         Command::Calibrate(args) => commands::calibrate::run(&args, cli.quiet),

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use limbeck_report::{EvalRecord, EventWriter, LogRecord, RunDir, StepRecord};
+use limbeck_train::resume::steps_done;
 use limbeck_train::{EvaluationEvent, Observer, StepEvent, TrainError};
 
 use crate::environment::{now, style};
@@ -25,7 +26,10 @@ impl<'a> RunObserver<'a> {
         log_every: u64,
         quiet: bool,
     ) -> anyhow::Result<Self> {
-        let events = EventWriter::create(run.tensorboard_path(), now())?;
+        let mut events = EventWriter::create(run.tensorboard_path(), now())?;
+        if let Some(step) = steps_done(&run.checkpoint_path())? {
+            events.restart(step, now().unix() as f64)?;
+        }
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {

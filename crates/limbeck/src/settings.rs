@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use limbeck_model::StudentConfig;
 use limbeck_report::Role;
@@ -121,7 +122,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 fn default_max_tokens() -> usize {
-    128
+    MAX_TOKENS
 }
 
 /// One of `[[phase]]`.
@@ -197,6 +198,20 @@ pub(crate) struct DataSettings {
     pub(crate) extra: Vec<ExtraSet>,
 }
 
+impl DataSettings {
+    /// All files that are named.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let sets = [&self.train, &self.dev, &self.test];
+        let extra = self.extra.iter().map(|extra| &extra.set);
+        let specs = sets
+            .into_iter()
+            .flatten()
+            .chain(&self.transfer)
+            .chain(extra);
+        specs.map(|spec| spec.path.as_path())
+    }
+}
+
 /// `[data] split`: equal texts stay together, shares of the labels are kept.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -261,6 +276,13 @@ impl RunFile {
         (1..)
             .zip(&self.phase)
             .map(|(number, phase)| {
+                let whole_run = ["max-tokens", "log-every"];
+                if let Some(key) = whole_run.iter().find(|&&key| phase.train.contains_key(key)) {
+                    return Err(BadSettings::new(format!(
+                        "`phase.train.{key}` of phase {number}: holds for all phases; set `train.{key}`"
+                    ))
+                    .into());
+                }
                 let mut table = toml::Table::try_from(&self.train)?;
                 table.extend(phase.train.clone());
                 let train: TrainConfig = table.try_into().map_err(|e: toml::de::Error| {
@@ -278,6 +300,33 @@ impl RunFile {
             })
             .collect()
     }
+}
+
+/// Longest sentence where nothing says otherwise, in tokens.
+pub(crate) const MAX_TOKENS: usize = 128;
+
+/// The longest sentence that a model is given, in tokens: as stated, or as the run `model` was trained with, or else.
+pub(crate) fn max_tokens(stated: Option<usize>, model: Option<&str>, otherwise: usize) -> usize {
+    let trained = || trained_max_tokens(model?);
+    stated.or_else(trained).unwrap_or(otherwise)
+}
+
+/// `None` for a model that is not one of our runs.
+fn trained_max_tokens(model: &str) -> Option<usize> {
+    let text = fs_err::read_to_string(Path::new(model).join("config.toml")).ok()?;
+    let config: toml::Table = text.parse().ok()?;
+    let tokens = config.get("train")?.get("max-tokens")?.as_integer()?;
+    usize::try_from(tokens).ok()
+}
+
+/// A time that an option states, in seconds.
+pub(crate) fn seconds(option: &str, value: f64) -> anyhow::Result<Duration> {
+    const LONGEST: f64 = 1e9;
+    if value > 0.0 && value <= LONGEST {
+        return Ok(Duration::from_secs_f64(value));
+    }
+    let problem = format!("`{option}`: found {value}, expected seconds above 0, at most {LONGEST}");
+    Err(BadSettings::new(problem).into())
 }
 
 /// Reads the run file of any command and applies `key=value` overrides.
@@ -367,7 +416,13 @@ mod tests {
     fn the_run_files_of_the_examples_are_valid() {
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
         let mut count = 0;
-        for folder in ["assistant-chain", "methods", "movie-reviews", "sst2"] {
+        for folder in [
+            "adversarial-training",
+            "assistant-chain",
+            "methods",
+            "movie-reviews",
+            "sst2",
+        ] {
             for entry in fs_err::read_dir(examples.join(folder)).unwrap() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();

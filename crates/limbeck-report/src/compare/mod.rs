@@ -1,8 +1,10 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
 
 use crate::{
-    Cell, Column, FinishedAttack, FinishedRun, Page, ReportError, Result, Role, Score, Summary,
-    Table,
+    Cell, Column, FinishedAttack, FinishedRun, Page, ReportError, Result, Role, RunState, Score,
+    Summary, Table,
 };
 
 mod attacks;
@@ -15,6 +17,29 @@ pub struct Comparison {
     attacks: Vec<FinishedAttack>,
 }
 
+/// The folder itself, or the runs of all seeds right below it, in order of the seeds.
+fn seeds(path: &Path) -> Result<Vec<PathBuf>> {
+    if !matches!(RunState::of(path)?, RunState::Foreign { .. }) {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries: Vec<PathBuf> = fs::read_dir(path)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(ReportError::read(path))?;
+    let seed = |folder: &Path| {
+        let name = folder.file_name()?.to_str()?;
+        name.strip_prefix("seed-")?.parse::<u64>().ok()
+    };
+    let mut runs: Vec<(u64, PathBuf)> = entries
+        .into_iter()
+        .filter_map(|folder| Some((seed(&folder)?, folder)))
+        .collect();
+    runs.sort();
+    if runs.is_empty() {
+        return Ok(vec![path.to_owned()]);
+    }
+    Ok(runs.into_iter().map(|(_, folder)| folder).collect())
+}
+
 /// One row of a [`Comparison`]: a run, or several that differ only in their seed.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -24,13 +49,16 @@ pub struct Model {
 impl Comparison {
     /// Reads the runs in `paths`, and the attacks. Teachers come first, otherwise the order stays.
     ///
-    /// A path may also be the folder of several attacks, as `limbeck attack` leaves it for several recipes.
+    /// A path may also be the folder of several attacks, as `limbeck attack` leaves it for several recipes, or that of the runs
+    /// of several seeds.
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Self> {
         let (mut runs, mut attacks) = (Vec::new(), Vec::new());
         for path in paths {
             let folders = attacks::folders(path.as_ref())?;
             if folders.is_empty() {
-                runs.push(FinishedRun::open(path)?);
+                for folder in seeds(path.as_ref())? {
+                    runs.push(FinishedRun::open(folder)?);
+                }
             }
             for folder in folders {
                 attacks.push(FinishedAttack::open(folder)?);

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -101,6 +103,37 @@ impl AugmentRecipe {
             Self::Custom(_) => "custom",
             Self::TinyBert(_) => "tinybert",
             Self::Tang(_) => "tang",
+        }
+    }
+
+    /// Every recipe that goes by its name alone, with its usual settings.
+    pub fn named() -> [Self; 12] {
+        [
+            Self::WordNet {},
+            Self::Embedding {
+                max_candidates: default_neighbours(),
+                min_cosine: default_cosine(),
+            },
+            Self::SynonymInsertion {},
+            Self::CharSwap {},
+            Self::Deletion {},
+            Self::Swap {},
+            Self::Eda {},
+            Self::Clare {
+                threshold: default_clare(),
+            },
+            Self::MaskedReplace(Fillings::default()),
+            Self::MaskedInsert(InsertionConfig::default()),
+            Self::TinyBert(TinyBertConfig::default()),
+            Self::Tang(TangConfig::default()),
+        ]
+    }
+
+    /// Files that it reads beside its resources.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Custom(space) => space.constraint.iter().filter_map(|c| c.file()).collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -155,6 +155,14 @@ impl ConstraintConfig {
             Self::WordVectorDistance { .. } => Some(Resource::WordVectors),
             Self::PartOfSpeech { .. } => Some(Resource::Tagger),
             Self::SentenceSimilarity { .. } => Some(Resource::SentenceEncoder),
+            _ => None,
+        }
+    }
+
+    /// The file that it reads, if any.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::StopWords(StopWordList::File(path)) => Some(path),
             _ => None,
         }
     }

@@ -10,16 +10,6 @@ pub struct InputColumns {
     pub kept: Vec<String>,
 }
 
-impl InputColumns {
-    /// Only the hypothesis of a pair of premise and hypothesis is edited.
-    pub fn premise_kept() -> Self {
-        Self {
-            columns: vec!["premise".into(), "hypothesis".into()],
-            kept: vec!["premise".into()],
-        }
-    }
-}
-
 impl IndexConstraint for InputColumns {
     fn allows(&self, current: &WordText, index: usize) -> bool {
         if !current.column_names().eq(&self.columns) {

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,18 @@ pub enum SkipReason {
     NoGoldLabel,
     /// The rating is neither high nor low enough for the label rule.
     BetweenThresholds,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Blank => "blank",
+            Self::EmptyText => "without text",
+            Self::ColumnCount => "with too few or too many columns",
+            Self::NoGoldLabel => "without a gold label",
+            Self::BetweenThresholds => "between the thresholds",
+        })
+    }
 }
 
 /// Reads a whole file.

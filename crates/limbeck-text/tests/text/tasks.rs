@@ -33,7 +33,7 @@ fn inference_labels_are_in_hugging_face_order() {
     );
     assert_eq!(task.kind.label_count(), 3);
     assert_eq!(Task::glue(GlueTask::StsB).kind.label_count(), 1);
-    assert_eq!(Task::glue(GlueTask::Cola).main_metric(), Metric::Matthews);
+    assert_eq!(Task::glue(GlueTask::Cola).metrics[0], Metric::Matthews);
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_task_survives_toml() {
         assert_eq!(toml::from_str::<Task>(&toml).unwrap(), task);
     }
     assert_eq!(
-        Task::new("x", TaskKind::Regression).main_metric(),
+        Task::new("x", TaskKind::Regression).metrics[0],
         Metric::Pearson
     );
 }

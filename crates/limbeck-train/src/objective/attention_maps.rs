@@ -4,8 +4,9 @@ use limbeck_ops::loss::{attention_divergence, sum};
 use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerMap, Transformers};
-use super::{ATTENTION, Given, Objective, Pair};
+use super::{ATTENTION, Given, Objective, Pair, check_uncut};
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::{Signal, required};
 
 const NAME: &str = "attention-maps";
@@ -52,6 +53,10 @@ impl Objective for MatchedAttention {
 
     fn needs(&self) -> Needs {
         ATTENTION
+    }
+
+    fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        check_uncut(NAME, config)
     }
 
     fn loss(

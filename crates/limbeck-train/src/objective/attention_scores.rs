@@ -4,8 +4,9 @@ use limbeck_ops::loss::{squared_distance, sum};
 use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerMap, Transformers};
-use super::{ATTENTION, Given, MeanOver, Objective, Pair};
+use super::{ATTENTION, Given, MeanOver, Objective, Pair, check_mean};
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::{Signal, required};
 
 const NAME: &str = "attention-scores";
@@ -68,6 +69,10 @@ impl Objective for AttentionScores {
 
     fn needs(&self) -> Needs {
         ATTENTION
+    }
+
+    fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        check_mean(NAME, self.mask, self.padded_tokens, config)
     }
 
     fn loss(

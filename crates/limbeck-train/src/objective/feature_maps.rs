@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerMap, Transformers};
 use super::projection::Match;
-use super::{ALL_STATES, Given, Objective, Pair};
+use super::{ALL_STATES, Given, Objective, Pair, check_uncut};
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::{Signal, required};
 
 const NAME: &str = "feature-maps";
@@ -60,6 +61,10 @@ impl Objective for FeatureMaps {
 
     fn parameters(&self) -> Vec<Parameter> {
         Match::parameters(&self.0)
+    }
+
+    fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        check_uncut(NAME, config)
     }
 
     fn loss(

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerMap, Transformers};
 use super::projection::Projection;
-use super::{ALL_STATES, Given, MeanOver, Objective, Pair};
+use super::{ALL_STATES, Given, MeanOver, Objective, Pair, check_mean};
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::{Signal, required};
 
 const NAME: &str = "hidden-states";
@@ -74,6 +75,10 @@ impl Objective for MatchedStates {
 
     fn parameters(&self) -> Vec<Parameter> {
         vec![self.projection.parameter()]
+    }
+
+    fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        check_mean(NAME, self.mask, self.padded_tokens, config)
     }
 
     fn loss(

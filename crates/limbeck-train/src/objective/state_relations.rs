@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::layers::{LayerMap, Transformers};
 use super::projection::Match;
-use super::{ALL_STATES, Given, Objective, Pair};
+use super::{ALL_STATES, Given, Objective, Pair, check_uncut};
 use crate::TrainError;
+use crate::config::TrainConfig;
 use crate::teacher::{Signal, required};
 
 /// Settings of `cosine-states`, `mmd` and `fsp`.
@@ -102,6 +103,14 @@ impl Objective for StateRelations {
 
     fn parameters(&self) -> Vec<Parameter> {
         Match::parameters(&self.matches)
+    }
+
+    fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        match self.relation {
+            Relation::Cosine | Relation::TokenProducts => check_uncut(self.name(), config),
+            // A mean over sentences.
+            Relation::Flow => Ok(()),
+        }
     }
 
     fn loss(

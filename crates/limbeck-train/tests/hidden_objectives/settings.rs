@@ -3,7 +3,8 @@
 use limbeck_model::SentenceClassifier;
 use limbeck_train::{
     AnnealedLogitsConfig, AttentionScoresConfig, FeatureMapsConfig, HiddenStatesConfig, LayerMap,
-    ObjectiveConfig, Pair, PatientLayers, PkdConfig, StateRelationConfig, TrainConfig, WeightedSum,
+    MeanOver, ObjectiveConfig, Pair, PatientLayers, PkdConfig, StateRelationConfig, TrainConfig,
+    WeightedSum,
 };
 
 use super::bert;
@@ -106,4 +107,44 @@ fn annealing_needs_to_know_its_phase() {
     };
     phase(14.0).unwrap();
     insta::assert_snapshot!(phase(4.0).unwrap_err(), @"`annealed-logits.epochs`: found 14, expected the phase's epochs, 4");
+}
+
+#[test]
+fn a_mean_over_tokens_needs_whole_batches_or_a_padded_size() {
+    let (three, six) = (bert(3, 6, 2), bert(6, 6, 2));
+    let states = |mask, padded_tokens| {
+        ObjectiveConfig::HiddenStates(HiddenStatesConfig {
+            mask,
+            padded_tokens,
+            ..HiddenStatesConfig::default()
+        })
+    };
+    let refused = |objective, token_budget, max_tokens| {
+        let config = TrainConfig {
+            token_budget,
+            max_tokens,
+            ..TrainConfig::default()
+        };
+        let sum = build(objective, &three, &six).unwrap();
+        sum.check_settings(&config).err().map(|e| e.to_string())
+    };
+    let relation = StateRelationConfig::default;
+    for objective in [
+        states(MeanOver::Valid, 128),
+        ObjectiveConfig::AttentionScores(AttentionScoresConfig::default()),
+        ObjectiveConfig::FeatureMaps(FeatureMapsConfig::default()),
+        ObjectiveConfig::CosineStates(relation()),
+        ObjectiveConfig::Mmd(relation()),
+    ] {
+        assert_eq!(refused(objective.clone(), 0, 128), None);
+        let message = refused(objective, 60, 128).unwrap();
+        assert!(
+            message.starts_with("`token-budget`: found 60, expected 0: `"),
+            "{message}"
+        );
+    }
+    // A mean over sentences, or over as many tokens however they are cut.
+    assert_eq!(refused(ObjectiveConfig::Fsp(relation()), 60, 128), None);
+    assert_eq!(refused(states(MeanOver::Paper, 128), 60, 128), None);
+    insta::assert_snapshot!(refused(states(MeanOver::Paper, 64), 0, 128).unwrap(), @"`padded-tokens`: found 64 with `hidden-states`, expected `max-tokens`, 128, or more");
 }

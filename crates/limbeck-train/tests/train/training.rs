@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use limbeck_model::{SentenceClassifier, Target, Weights};
+use limbeck_model::{Needs, SentenceClassifier, Target, Weights};
 use limbeck_ops::optimizer::{Optimizer, clip_factor, gradient_norm};
 use limbeck_ops::{Pass, backward};
 use limbeck_text::{Example, Metric, Text};
@@ -13,8 +13,8 @@ use limbeck_train::{
 };
 
 use crate::common::{
-    Watcher, encodings, floats, integers, last_bytes, open, read_json, read_tensors, train_in,
-    training_set, weights,
+    Watcher, encodings, fixture, floats, integers, last_bytes, open, read_json, read_tensors,
+    train_in, training_set, weights,
 };
 
 fn hard() -> ObjectiveConfig {
@@ -282,6 +282,25 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
             Err(TrainError::CacheMismatch { what: "model", .. })
         ));
     }
+}
+
+#[test]
+fn a_teacher_of_the_same_weights_that_reads_them_otherwise_is_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = fixture("tiny-bert-teacher");
+    let config = fs_err::read_to_string(original.join("config.json")).unwrap();
+    let weights = fs_err::read(original.join("model.safetensors")).unwrap();
+    fs_err::write(folder.path().join("model.safetensors"), weights).unwrap();
+    let digest = |config: &str| {
+        fs_err::write(folder.path().join("config.json"), config).unwrap();
+        let model = SentenceClassifier::open(folder.path(), None, 0, &Device::Cpu).unwrap();
+        let header = CacheHeader::new(&model, "tokenizer", &examples(4), 64, Needs::NOTHING);
+        header.unwrap().digest()
+    };
+    let activation = config.replace("\"gelu\"", "\"relu\"");
+    assert_ne!(config, activation);
+    assert_eq!(digest(&config), digest(&config));
+    assert_ne!(digest(&config), digest(&activation));
 }
 
 #[test]

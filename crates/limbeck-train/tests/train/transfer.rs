@@ -382,6 +382,13 @@ fn an_ensemble_answers_with_its_members_average_and_shows_nothing_inside() {
 }
 
 #[test]
+fn numbers_are_averaged_themselves_whatever_the_average() {
+    for average in [Average::Logits, Average::Probabilities] {
+        assert_eq!(average.of(&[&[2.0], &[5.0]]), [3.5]);
+    }
+}
+
+#[test]
 fn the_teachers_labels_are_refused_in_a_regression() {
     let config = ObjectiveConfig::HardTeacherLabels(HardTeacherLabelsConfig::default());
     let fresh = |target: &Target| {

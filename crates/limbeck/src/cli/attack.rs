@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::DeviceKind;
+use super::{DeviceKind, one_or_more};
 
 #[derive(Debug, Args)]
 pub(crate) struct AttackArgs {
@@ -35,16 +35,16 @@ pub(crate) struct AttackArgs {
     #[arg(long, short, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Attack so many examples [default: all].
-    #[arg(long, value_name = "N", conflicts_with = "num_successful")]
+    #[arg(long, value_name = "N", conflicts_with = "num_successful", value_parser = one_or_more::<u64>())]
     pub(crate) limit: Option<u64>,
     /// Leave out so many examples at the beginning.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) offset: u64,
     /// Go on until so many attacks have succeeded.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = one_or_more::<u64>())]
     pub(crate) num_successful: Option<u64>,
     /// For each example that the model gets wrong without any attack take another, so that `--limit` are attacked.
-    #[arg(long)]
+    #[arg(long, requires = "limit")]
     pub(crate) attack_n: bool,
     /// Take the examples in random order.
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(crate) struct AttackArgs {
     #[arg(long, value_name = "N", default_value_t = 765)]
     pub(crate) seed: u64,
     /// Most questions to the model for one example.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = one_or_more::<u64>())]
     pub(crate) query_budget: Option<u64>,
     /// Longest time for one example; makes results depend on the machine.
     #[arg(long, value_name = "SECONDS")]
@@ -78,7 +78,7 @@ pub(crate) struct AttackArgs {
     )]
     pub(crate) ensemble: Vec<String>,
     /// What an ensemble averages.
-    #[arg(long, value_enum, default_value_t = AverageKind::Probabilities)]
+    #[arg(long, value_enum, default_value_t = AverageKind::Probabilities, requires = "ensemble")]
     pub(crate) average: AverageKind,
     /// Classes between which a model trained with GAN-BERT chooses.
     #[arg(long, value_enum, default_value_t = GanClassesKind::Labels, conflicts_with = "endpoint")]
@@ -88,22 +88,27 @@ pub(crate) struct AttackArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// Longest wait for the endpoint's answer.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30.0,
+        requires = "endpoint"
+    )]
     pub(crate) endpoint_timeout_s: f64,
     /// Tries after a failed one.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "endpoint")]
     pub(crate) endpoint_retries: u32,
     /// Texts in one request.
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "endpoint", value_parser = one_or_more::<usize>())]
     pub(crate) endpoint_batch: usize,
     /// Most requests per second [default: no limit].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "endpoint")]
     pub(crate) requests_per_s: Option<f64>,
     /// Examples attacked at once; changes no result.
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = one_or_more::<usize>())]
     pub(crate) in_flight: usize,
     /// Most texts the model is asked at once; changes no result.
-    #[arg(long, value_name = "N", default_value_t = 2048)]
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = one_or_more::<usize>())]
     pub(crate) batch: usize,
     /// Where `limbeck resources` keeps word lists, vectors and models.
     #[arg(long, default_value = ".limbeck", value_name = "DIR")]
@@ -126,9 +131,9 @@ pub(crate) struct AttackArgs {
     /// Results as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Longest sentence in tokens; longer ones are cut.
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    pub(crate) max_tokens: usize,
+    /// Longest sentence in tokens; longer ones are cut [default: as a run was trained, or `train.max-tokens` of the run file].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(crate) device: DeviceKind,
@@ -186,9 +191,9 @@ pub(crate) struct ReplayArgs {
     /// Results as JSON, with the numbers that the logs recorded.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Longest sentence in tokens; longer ones are cut.
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    pub(crate) max_tokens: usize,
+    /// Longest sentence in tokens; longer ones are cut [default: as a run was trained, or 128].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
     /// Device to compute on.
     #[arg(long, value_enum, default_value_t = DeviceKind::Cpu)]
     pub(crate) device: DeviceKind,

@@ -6,8 +6,9 @@ mod victim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 use limbeck_attack::{
     Attack, AttackError, Case, Cost, Event, Outcome, RunConfig, Victim, run as run_attack,
@@ -27,7 +28,7 @@ use crate::commands::resources::{Resource, Store};
 use crate::commands::run::provenance;
 use crate::environment::{device, style};
 use crate::interrupt;
-use crate::settings::{BadSettings, RunFile};
+use crate::settings::{BadSettings, RunFile, max_tokens, seconds};
 use record::record;
 use settings::{AttackSettings, NamedAttack};
 use victim::Opened;
@@ -40,7 +41,12 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     let attacks = NamedAttack::all(args)?;
     let file = RunFile::read(&args.data, &args.overrides)?;
     let device = device(args.device)?;
-    let opened = Opened::open(args, &file, quiet)?;
+    let max_tokens = max_tokens(
+        args.max_tokens,
+        args.model.as_deref(),
+        file.train.max_tokens,
+    );
+    let opened = Opened::open(args, &file, max_tokens, quiet)?;
     let (sets, _) = Sets::open_for_scoring(&file.data, &opened.target, None)?;
     let set = chosen(sets, args.split.as_deref())?;
     if set.map.is_some() {
@@ -51,10 +57,18 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
         return Err(BadSettings::new(problem).into());
     }
     let cases = cases(&set, &args.pair_columns)?;
+    if args.offset >= cases.len() as u64 {
+        let (offset, name, count) = (args.offset, &set.name, cases.len());
+        let problem = format!("`--offset`: found {offset}, but `{name}` has {count} examples");
+        return Err(BadSettings::new(problem).into());
+    }
     let (resources, files) = open_resources(args, &attacks, &device)?;
     let cost = Cost {
         query_budget: args.query_budget,
-        time_limit: args.time_limit_s.map(Duration::from_secs_f64),
+        time_limit: args
+            .time_limit_s
+            .map(|limit| seconds("--time-limit-s", limit))
+            .transpose()?,
     };
     let mut built = Vec::new();
     for named in attacks {
@@ -76,9 +90,12 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     let single = built.len() == 1;
     let mut finished = Vec::new();
     for (named, attack) in &built {
+        let mut inputs = with_resources(&inputs, &files, named);
+        let word_list = args.word_list.as_deref();
+        inputs.extend(sources::hash_lists(word_list, &named.config.files())?);
         let work = Work {
             args,
-            settings: AttackSettings::new(args, &file, &set.name, named),
+            settings: AttackSettings::new(args, &file, (&set.name, max_tokens), named),
             out: if single {
                 args.out.clone()
             } else {
@@ -91,7 +108,7 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
             victim_name: &opened.name,
             cases: &cases,
             resources: resource_names(&resources, &files, named),
-            provenance: provenance(args.seed, &device, with_resources(&inputs, &files, named)),
+            provenance: provenance(args.seed, &device, inputs),
             quiet,
         };
         finished.push(work.attack(attack, &*opened.victim)?);
@@ -232,10 +249,12 @@ impl Work<'_> {
             );
         }
         let begun = Instant::now();
-        let mut tally = Tally::new(self.name, self.cases.len(), known.values(), self.quiet);
+        let worklist = settings::worklist(self.args);
+        let count = worklist.at_most(self.cases.len());
+        let mut tally = Tally::new(self.name, count, known.values(), self.quiet);
         let mut broken = Vec::new();
         let config = RunConfig {
-            worklist: settings::worklist(self.args),
+            worklist,
             seed: self.args.seed,
             in_flight: self.args.in_flight,
             batch: self.args.batch,
@@ -266,7 +285,7 @@ impl Work<'_> {
             anyhow::bail!(
                 "{} of {} examples could not be attacked; example {id}: {error}; the other results are kept, run the same command again to try these again",
                 broken.len(),
-                self.cases.len(),
+                count,
             );
         }
         let ids = included.iter().map(|&index| self.cases[index].id).collect();
@@ -315,16 +334,15 @@ impl Work<'_> {
 
     /// A finished attack is never changed; asked for the same again, there is nothing to do.
     fn already_finished(&self) -> anyhow::Result<FinishedAttack> {
-        let stored = fs_err::read_to_string(self.out.join("config.toml"))?;
-        if stored != toml::to_string(&self.settings)? {
-            return Err(BadSettings::new(format!(
-                "{}: holds a finished attack with other settings; choose another `--out`, or remove the folder",
-                self.out.display()
-            ))
-            .into());
-        }
-        tracing::info!("{}: already finished; nothing to do", self.out.display());
-        Ok(FinishedAttack::open(&self.out)?)
+        let out = self.out.display();
+        let finished = FinishedAttack::open(&self.out)?;
+        finished
+            .check_same(&self.settings, &self.provenance)
+            .with_context(|| {
+                format!("{out}: holds a finished attack with other settings or inputs; choose another `--out`, or remove the folder")
+            })?;
+        tracing::info!("{out}: already finished; nothing to do");
+        Ok(finished)
     }
 }
 

@@ -12,9 +12,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use limbeck_model::Target;
 use limbeck_report::{Input as Hashed, Provenance, hash_input};
-use limbeck_text::augment::{
-    AugmentRecipe, Augmentation, RowAugmenter, TaggedWords, row_generator,
-};
+use limbeck_text::augment::{Augmentation, RowAugmenter, TaggedWords, row_generator};
 use limbeck_text::{BoxError, Example, Format, Label, Resources, TaskKind, Text};
 use limbeck_train::{Predictor, TrainError};
 use rayon::prelude::*;
@@ -26,9 +24,9 @@ use crate::environment::{device, model_folder};
 use crate::interrupt::{self, Stopped};
 use crate::progress::example_bar;
 use crate::settings::BadSettings;
-use input::{CHUNK, Input, sample};
+use input::{CHUNK, CHUNK_OF_MODELS, Input, sample};
 use output::{Output, Row};
-use part_file::Sink;
+use part_file::{RowDigest, Sink};
 use settings::AugmentFile;
 use sources::Opened;
 
@@ -37,13 +35,10 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     let file = AugmentFile::read(args)?;
     let device = device(args.device)?;
     let store = Store::new(&args.resources);
-    let usual_vectors = match file.recipe {
-        AugmentRecipe::TinyBert(_) => Resource::Glove50d,
-        _ => Resource::CounterFitted,
-    };
+    let usual_vectors = Resource::usual_vectors(&file.recipe);
     let required = file.recipe.required();
     let opened = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
-    let inputs = inputs(&file, &opened)?;
+    let inputs = inputs(&file, &opened, quiet)?;
     let resources = opened.pooled()?;
     // Built once without words, so that a bad setting is found before the data is read.
     let task = file.data.layout_task();
@@ -54,7 +49,7 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     };
     let mut augmenter = build(TaggedWords::default())?;
     let mut input = Input::open(&file.data)?;
-    let teacher = Teacher::open(&file, &mut input, &device)?;
+    let teacher = Teacher::open(&file, &mut input, &device, quiet)?;
     let is_stream = file.reads_standard_input();
     let count = if is_stream {
         None
@@ -80,16 +75,19 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     if done > 0 {
         tracing::info!("going on after {done} rows");
     }
-    if sink.is_empty() {
-        sink.append(&output.header(), 0, 0)?;
-    }
     let is_chosen = |row: &Example| match &chosen {
         Some(chosen) => chosen.binary_search(&row.id).is_ok(),
         None => true,
     };
-    let mut rows = rows
-        .filter(|row| row.as_ref().map_or(true, is_chosen))
-        .skip(done as usize);
+    let mut rows = rows.filter(|row| row.as_ref().map_or(true, is_chosen));
+    let mut digest = RowDigest::default();
+    for row in rows.by_ref().take(done as usize) {
+        digest.add(&row?);
+    }
+    sink.check_rows(&digest)?;
+    if sink.is_empty() {
+        sink.append(&output.header(), (0, 0), &digest)?;
+    }
     let (mut row_count, mut new_count) = (done, sink.new_rows());
     let work = Work {
         file: &file,
@@ -98,14 +96,24 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
         output: &output,
         in_flight: asks_models(&resources).then_some(args.in_flight),
     };
+    let chunk_size = match work.in_flight {
+        Some(_) => CHUNK_OF_MODELS,
+        None => CHUNK,
+    };
     loop {
         bar.set_position(row_count);
-        let chunk = rows.by_ref().take(CHUNK).collect::<Result<Vec<_>, _>>()?;
+        let chunk = rows
+            .by_ref()
+            .take(chunk_size)
+            .collect::<Result<Vec<_>, _>>()?;
         if chunk.is_empty() {
             break;
         }
         let (text, made) = work.rows(&chunk)?;
-        sink.append(&text, chunk.len() as u64, made)?;
+        for row in &chunk {
+            digest.add(row);
+        }
+        sink.append(&text, (chunk.len() as u64, made), &digest)?;
         row_count += chunk.len() as u64;
         new_count += made;
         if interrupt::asked() {
@@ -140,18 +148,24 @@ fn asks_models(resources: &Resources) -> bool {
 }
 
 /// Hashes of all files that are read: rows, words, vectors, models.
-fn inputs(file: &AugmentFile, opened: &Opened) -> anyhow::Result<BTreeMap<String, Hashed>> {
+fn inputs(
+    file: &AugmentFile,
+    opened: &Opened,
+    quiet: bool,
+) -> anyhow::Result<BTreeMap<String, Hashed>> {
     let mut inputs = BTreeMap::new();
     if !file.reads_standard_input() {
         inputs.insert("data".to_owned(), hash_input(&file.data.path)?);
     }
     if let Some(relabel) = &file.relabel {
-        let folder = model_folder(&relabel.from, false)?;
+        let folder = model_folder(&relabel.from, quiet)?;
         inputs.insert("relabel".to_owned(), hash_input(folder)?);
     }
     for (kind, input) in opened.hashed()? {
         inputs.insert(kind.name().to_owned(), input);
     }
+    let word_list = file.resources.word_list.as_deref();
+    inputs.extend(sources::hash_lists(word_list, &file.recipe.files())?);
     Ok(inputs)
 }
 
@@ -250,11 +264,12 @@ impl Teacher {
         file: &AugmentFile,
         input: &mut Input,
         device: &candle_core::Device,
+        quiet: bool,
     ) -> anyhow::Result<Option<Self>> {
         let Some(relabel) = &file.relabel else {
             return Ok(None);
         };
-        let folder = model_folder(&relabel.from, false)?;
+        let folder = model_folder(&relabel.from, quiet)?;
         let predictor = Predictor::open(&folder, relabel.max_tokens, device)?;
         if let Target::Labels(names) = predictor.model.target() {
             input.adopt_labels(names);

@@ -14,18 +14,19 @@ use crate::cli::EvaluateArgs;
 use crate::commands::inputs::{NamedSet, Sets};
 use crate::commands::scores::score_mapped;
 use crate::environment::{device, model_folder};
-use crate::settings::{BadSettings, RunFile};
+use crate::settings::{BadSettings, RunFile, max_tokens};
 
 /// Runs the command.
 pub(crate) fn run(args: &EvaluateArgs, quiet: bool) -> anyhow::Result<()> {
     let file = RunFile::read(&args.data, &args.overrides)?;
     let folder = model_folder(&args.model, quiet)?;
-    let predictor = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
+    let tokens = max_tokens(args.max_tokens, Some(&args.model), file.train.max_tokens);
+    let predictor = Predictor::open(&folder, tokens, &device(args.device)?)?;
     let target = predictor.model.target();
     let map = args.label_map.as_deref().map(read_label_map).transpose()?;
     let (sets, metrics) = Sets::open_for_scoring(&file.data, target, map.as_ref())?;
     let teacher = args.against.as_deref();
-    let teacher = teacher.map(|name| open_against(name, args, target, quiet));
+    let teacher = teacher.map(|name| open_against(name, args, &file, target, quiet));
     let teacher = teacher.transpose()?;
     if let Some(out) = &args.out {
         fs_err::create_dir_all(out)?;
@@ -101,11 +102,13 @@ fn read_label_map(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 fn open_against(
     name: &str,
     args: &EvaluateArgs,
+    file: &RunFile,
     target: &Target,
     quiet: bool,
 ) -> anyhow::Result<Predictor> {
     let folder = model_folder(name, quiet)?;
-    let teacher = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
+    let tokens = max_tokens(args.max_tokens, Some(name), file.train.max_tokens);
+    let teacher = Predictor::open(&folder, tokens, &device(args.device)?)?;
     let found = teacher.model.target();
     if found != target {
         return Err(BadSettings::new(format!(

@@ -83,6 +83,7 @@ impl Sets {
         known: Option<&Target>,
         need: Labels,
     ) -> anyhow::Result<Self> {
+        check_names(data)?;
         let Some(train) = &data.train else {
             return Err(BadSettings::new(
                 "`data.train`: found nothing, expected a set to learn from",
@@ -194,6 +195,7 @@ impl Sets {
         target: &Target,
         label_map: Option<&BTreeMap<String, String>>,
     ) -> anyhow::Result<(Vec<NamedSet>, Vec<Metric>)> {
+        check_names(data)?;
         check_stated_target(data, target)?;
         if label_map.is_none() && data.train.is_some() && data.dev.is_none() && data.split.is_some()
         {
@@ -228,6 +230,29 @@ impl Sets {
         }
         Ok((all, metrics(data, &task_kind(target))?))
     }
+}
+
+/// Fails where an extra set has the name of another input, or one that no file can have.
+fn check_names(data: &DataSettings) -> anyhow::Result<()> {
+    let reserved = |name: &str| {
+        let begins = ["teacher", "generator", "transfer-"];
+        ["train", "dev", "test", "model"].contains(&name)
+            || begins.iter().any(|begin| name.starts_with(begin))
+    };
+    for (index, extra) in data.extra.iter().enumerate() {
+        let name = &extra.name;
+        let problem = if name.trim().is_empty() || name.contains(['/', '\\']) {
+            "expected a name without slashes"
+        } else if reserved(name) {
+            "expected a name that no other input has, such as `train` or `dev`"
+        } else if data.extra[..index].iter().any(|other| other.name == *name) {
+            "a second time, expected each name once"
+        } else {
+            continue;
+        };
+        return Err(BadSettings::new(format!("`data.extra`: found `{name}`, {problem}")).into());
+    }
+    Ok(())
 }
 
 /// The rows that [`SampleSettings`] chooses.
@@ -377,7 +402,7 @@ fn read_labelled(spec: &DataSpec, labels: &LabelSource) -> anyhow::Result<Vec<Ex
 fn reasons(set: &Dataset) -> String {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for row in &set.skipped {
-        *counts.entry(format!("{:?}", row.reason)).or_default() += 1;
+        *counts.entry(row.reason.to_string()).or_default() += 1;
     }
     let parts: Vec<String> = counts
         .into_iter()

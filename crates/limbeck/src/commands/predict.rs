@@ -12,15 +12,16 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::PredictArgs;
 use crate::environment::{device, model_folder};
-use crate::settings::BadSettings;
+use crate::settings::{BadSettings, MAX_TOKENS, max_tokens};
 
 /// Texts read from standard input before a batch is computed.
 const CHUNK: usize = 1024;
 
 /// Runs the command.
-pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
-    let folder = model_folder(&args.model, false)?;
-    let predictor = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
+pub(crate) fn run(args: &PredictArgs, quiet: bool) -> anyhow::Result<()> {
+    let folder = model_folder(&args.model, quiet)?;
+    let tokens = max_tokens(args.max_tokens, Some(&args.model), MAX_TOKENS);
+    let predictor = Predictor::open(&folder, tokens, &device(args.device)?)?;
     if let (Some(layer), Some(count)) = (
         args.hidden,
         predictor.model.encoder().map(|e| e.config().layer_count),
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &PredictArgs) -> anyhow::Result<()> {
         .into());
     }
     let mut out = std::io::BufWriter::new(stdout().lock());
-    if let Some(path) = &args.input {
+    if let Some(path) = args.input.as_deref().filter(|path| *path != Path::new("-")) {
         for texts in read_texts(&spec(path, args))?.chunks(CHUNK) {
             write_chunk(&mut out, &predictor, texts, args)?;
         }

@@ -16,9 +16,9 @@ use limbeck_train::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{PretrainArgs, TrainArgs};
+use crate::cli::PretrainArgs;
 use crate::commands::run::{
-    already_finished, announce, announce_seeds, begin, folder_bytes, label, prepare, provenance,
+    already_finished, announce, begin, folder_bytes, for_each_seed, label, prepare, provenance,
     training_summary,
 };
 use crate::environment::{device, model_folder, peak_memory_bytes};
@@ -37,7 +37,7 @@ struct PretrainFile {
     seed: u64,
     /// What it begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    model: Option<ModelSettings>,
+    model: Option<EncoderSettings>,
     /// Which tokens are hidden, and how.
     #[serde(default)]
     masking: MaskingConfig,
@@ -51,7 +51,7 @@ struct PretrainFile {
 /// `[model]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct ModelSettings {
+struct EncoderSettings {
     /// A folder, a hub id, or a finished run.
     from: String,
     /// Whether the encoder learns too, or the head alone.
@@ -74,13 +74,13 @@ struct TextSettings {
     dev: Vec<TextSource>,
     /// Texts to choose the best model by, cut from those to learn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    split: Option<SplitSettings>,
+    split: Option<HeldOutSettings>,
 }
 
 /// `[data] split`: equal texts stay together.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct SplitSettings {
+struct HeldOutSettings {
     /// Share of the texts, in `(0, 1)`.
     dev_fraction: f64,
     /// Decides which texts; apart from the run's seed, so that runs compare.
@@ -90,46 +90,28 @@ struct SplitSettings {
 
 /// Runs `limbeck pretrain mlm`.
 pub(crate) fn masked_lm(args: &PretrainArgs, quiet: bool) -> anyhow::Result<()> {
-    let TrainArgs {
-        file,
-        out,
-        seed,
-        seeds,
-        overrides,
-        device: kind,
-    } = &args.train;
-    let mut settings: PretrainFile = read_settings(file, overrides)?;
+    let mut settings: PretrainFile = read_settings(&args.train.file, &args.train.overrides)?;
     if let Some(from) = &args.model {
         let train_encoder = settings.model.is_none_or(|model| model.train_encoder);
-        settings.model = Some(ModelSettings {
+        settings.model = Some(EncoderSettings {
             from: from.clone(),
             train_encoder,
         });
     }
     settings.train.check()?;
     settings.masking.check()?;
-    let job = |seed: u64, out: PathBuf| -> anyhow::Result<FinishedRun> {
+    for_each_seed(&args.train, settings.seed, |seed, out| {
         let job = Job {
             settings: PretrainFile {
                 seed,
                 ..settings.clone()
             },
             out,
-            device: device(*kind)?,
+            device: device(args.train.device)?,
             quiet,
         };
         job.run()
-    };
-    if seeds.is_empty() {
-        job(seed.unwrap_or(settings.seed), out.clone())?;
-        return Ok(());
-    }
-    let mut scores = Vec::new();
-    for &seed in seeds {
-        let finished = job(seed, out.join(format!("seed-{seed}")))?;
-        scores.extend(finished.metrics().headline_score().map(|score| score.value));
-    }
-    announce_seeds(&scores);
+    })?;
     Ok(())
 }
 
@@ -337,6 +319,21 @@ fn shown(scores: &MaskedScores) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_run_files_of_the_examples_are_valid() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        for name in [
+            "adversarial-training/masked-lm.toml",
+            "masked-lm/minilm-wikitext.toml",
+            "movie-reviews/masked-lm.toml",
+            "study/masked-lm.toml",
+        ] {
+            let file: PretrainFile = read_settings(&examples.join(name), &[]).unwrap();
+            file.train.check().unwrap();
+            file.masking.check().unwrap();
+        }
+    }
 
     #[test]
     fn the_template_is_valid_and_shows_the_defaults() {

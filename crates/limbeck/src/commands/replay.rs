@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::cli::{ReplayArgs, WordRuleKind};
 use crate::environment::{device, model_folder};
-use crate::settings::BadSettings;
+use crate::settings::{BadSettings, MAX_TOKENS, max_tokens};
 
 /// Two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.959_963_985;
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &ReplayArgs, quiet: bool) -> anyhow::Result<()> {
         .map(read_attack_log)
         .collect::<Result<_, _>>()?;
     let folder = model_folder(&args.model, quiet)?;
-    let predictor = Predictor::open(&folder, args.max_tokens, &device(args.device)?)?;
+    let tokens = max_tokens(args.max_tokens, Some(&args.model), MAX_TOKENS);
+    let predictor = Predictor::open(&folder, tokens, &device(args.device)?)?;
     let Target::Labels(labels) = predictor.model.target().clone() else {
         let problem = format!(
             "`{}`: predicts a number; attacks are of classifiers",

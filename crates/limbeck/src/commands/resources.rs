@@ -23,16 +23,13 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
     match &args.command {
         ResourcesCommand::List { recipe, json } => {
             let chosen = match recipe {
-                Some(recipe) => [recipe.needs(), recipe.optional()].concat(),
+                Some(recipe) => [&recipe.needs[..], &recipe.optional].concat(),
                 None => Resource::value_variants().to_vec(),
             };
             print(&store, &chosen, Depth::Sizes, *json)?;
             if !json {
-                print_recipes(
-                    recipe
-                        .as_ref()
-                        .map_or(Recipe::value_variants(), std::slice::from_ref),
-                )?;
+                let all = Recipe::all();
+                print_recipes(recipe.as_ref().map_or(&all, std::slice::from_ref))?;
             }
             Ok(())
         }
@@ -43,7 +40,7 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
             again,
         } => {
             let mut chosen = resources.clone();
-            chosen.extend(recipe.iter().flat_map(|recipe| recipe.needs()));
+            chosen.extend(recipe.iter().flat_map(|recipe| &recipe.needs));
             get(&store, &chosen, *from, *again)
         }
         ResourcesCommand::Check {
@@ -52,7 +49,7 @@ pub(crate) fn run(args: &ResourcesArgs) -> anyhow::Result<()> {
             json,
         } => {
             let mut chosen = resources.clone();
-            chosen.extend(recipe.iter().flat_map(|recipe| recipe.needs()));
+            chosen.extend(recipe.iter().flat_map(|recipe| &recipe.needs));
             if resources.is_empty() && recipe.is_none() {
                 let all = Resource::value_variants().iter().copied();
                 chosen = all
@@ -158,10 +155,10 @@ fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) -> io:
         }
     }
     if json {
-        let recipes: Vec<Value> = Recipe::value_variants()
+        let recipes: Vec<Value> = Recipe::all()
             .iter()
-            .map(|&recipe| {
-                json!({ "name": name_of(recipe), "needs": names(recipe.needs()), "optional": names(recipe.optional()) })
+            .map(|recipe| {
+                json!({ "name": recipe.name, "needs": names(&recipe.needs), "optional": names(&recipe.optional) })
             })
             .collect();
         writeln!(
@@ -176,10 +173,10 @@ fn print(store: &Store, resources: &[Resource], depth: Depth, json: bool) -> io:
 fn print_recipes(recipes: &[Recipe]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\nrecipes")?;
-    for &recipe in recipes {
-        let mut uses = names(recipe.needs());
+    for recipe in recipes {
+        let mut uses = names(&recipe.needs);
         uses.extend(
-            names(recipe.optional())
+            names(&recipe.optional)
                 .iter()
                 .map(|name| format!("{name} (optional)")),
         );
@@ -188,7 +185,7 @@ fn print_recipes(recipes: &[Recipe]) -> io::Result<()> {
         } else {
             uses.join(", ")
         };
-        writeln!(out, "  {:<18} {uses}", name_of(recipe))?;
+        writeln!(out, "  {:<18} {uses}", recipe.name)?;
     }
     out.flush()
 }

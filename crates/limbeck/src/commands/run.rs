@@ -1,7 +1,7 @@
 //! What every command that trains does around its training: provenance, folders, results.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use candle_core::Device;
@@ -13,7 +13,9 @@ use limbeck_report::{
 use limbeck_train::{Summary, TrainConfig};
 use serde::Serialize;
 
+use crate::cli::TrainArgs;
 use crate::environment::now;
+use crate::settings::BadSettings;
 
 /// Where a run comes from.
 pub(crate) fn provenance(
@@ -112,8 +114,57 @@ pub(crate) fn announce(out: &Path, finished: &FinishedRun) {
     ));
 }
 
+/// One run, or one for each seed in a folder of its own with median and range in the end.
+pub(crate) fn for_each_seed(
+    args: &TrainArgs,
+    usual: u64,
+    run: impl Fn(u64, PathBuf) -> anyhow::Result<FinishedRun>,
+) -> anyhow::Result<Vec<FinishedRun>> {
+    let TrainArgs {
+        seed, seeds, out, ..
+    } = args;
+    if seeds.is_empty() {
+        return Ok(vec![run(seed.unwrap_or(usual), out.clone())?]);
+    }
+    check_distinct("--seeds", seeds)?;
+    if matches!(
+        RunState::of(out)?,
+        RunState::Finished | RunState::Unfinished
+    ) {
+        let out = out.display();
+        let problem = format!(
+            "{out}: holds a run, expected a folder for a run of each seed; choose another `--out`"
+        );
+        return Err(BadSettings::new(problem).into());
+    }
+    let mut finished = Vec::new();
+    for &seed in seeds {
+        finished.push(run(seed, out.join(format!("seed-{seed}")))?);
+    }
+    let scores = finished
+        .iter()
+        .filter_map(|run| run.metrics().headline_score());
+    let scores: Vec<f64> = scores.map(|score| score.value).collect();
+    announce_seeds(&scores);
+    Ok(finished)
+}
+
+/// Fails where a seed stands twice.
+pub(crate) fn check_distinct(key: &str, seeds: &[u64]) -> anyhow::Result<()> {
+    let mut sorted = seeds.to_vec();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(BadSettings::new(format!(
+            "`{key}`: found {} twice, expected each seed once",
+            pair[0]
+        ))
+        .into()),
+        None => Ok(()),
+    }
+}
+
 /// Median and range over several seeds.
-pub(crate) fn announce_seeds(scores: &[f64]) {
+fn announce_seeds(scores: &[f64]) {
     if let Some(SeedSummary {
         median,
         min,

@@ -104,7 +104,8 @@ fn candidates(
             ..file.clone()
         };
         let out = train.out.join(&folder);
-        let job = Job::new(file.clone(), out, device(train.device)?, quiet)?;
+        let mut job = Job::new(file.clone(), out, device(train.device)?, quiet)?;
+        job.force_teacher = args.distill.force_teacher;
         if goal.is_none() {
             goal = Some(job.goal()?);
         }

@@ -2,8 +2,10 @@
 
 mod settings;
 
+use std::path::Path;
 use std::time::Duration;
 
+use limbeck_model::ModelSource;
 use limbeck_report::{
     FinishedRun, Lock, Role, RunState, StudyEntry, StudyMethod, StudyResults, atomic_write, slug,
 };
@@ -41,6 +43,7 @@ pub(crate) fn run(args: &StudyArgs, quiet: bool) -> anyhow::Result<()> {
     if args.table_only {
         study.read_finished()?;
     } else {
+        study.check_inputs()?;
         study.train_all()?;
     }
     print!("{}", study.results().table().to_text());
@@ -74,6 +77,32 @@ impl Study<'_> {
             return Err(BadSettings::new(problem).into());
         }
         self.write()
+    }
+
+    /// Fails where a run would read what is not there; before the first.
+    fn check_inputs(&self) -> anyhow::Result<()> {
+        for run in &self.wanted {
+            let missing = |what: String| {
+                let folder = &run.folder;
+                BadSettings::new(format!("run file of {folder}: {what}"))
+            };
+            if let Some(path) = run.file.data.paths().find(|path| !path.exists()) {
+                let what = format!("{}: no such file", path.display());
+                return Err(missing(what).into());
+            }
+            let model = run.file.model.as_ref().map(|model| model.from.as_str());
+            let phases = run.file.phases()?;
+            let generators = phases.iter().filter_map(|phase| phase.step.generator());
+            let made_here = |name: &&str| Path::new(name).starts_with(&self.args.out);
+            for name in model
+                .into_iter()
+                .chain(generators)
+                .filter(|n| !made_here(n))
+            {
+                ModelSource::locate(name).map_err(|error| missing(error.to_string()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs what no other process is at, until all is finished.

@@ -21,7 +21,7 @@ use limbeck_train::{
 use crate::cli::{DistillArgs, FinetuneArgs, TrainArgs};
 use crate::commands::inputs::{Sets, hash_inputs};
 use crate::commands::run::{
-    already_finished, announce, announce_seeds, begin, label, prepare, provenance,
+    already_finished, announce, begin, for_each_seed, label, prepare, provenance,
 };
 use crate::commands::teachers::{Teachers, encode_training};
 use crate::commands::training_set::Labels;
@@ -107,29 +107,17 @@ pub(crate) fn run_seeds(
     quiet: bool,
 ) -> anyhow::Result<Vec<FinishedRun>> {
     file.role.get_or_insert(role);
-    let train = |file: RunFile, out: PathBuf| {
-        let mut job = Job::new(file, out, device(args.device)?, quiet)?;
-        job.force_teacher = force_teacher;
-        let finished = job.run()?;
-        announce(finished.path(), &finished);
-        anyhow::Ok(finished)
-    };
-    if args.seeds.is_empty() {
-        file.seed = args.seed.unwrap_or(file.seed);
-        return Ok(vec![train(file, args.out.clone())?]);
-    }
-    let (mut all, mut scores) = (Vec::new(), Vec::new());
-    for &seed in &args.seeds {
+    for_each_seed(args, file.seed, |seed, out| {
         let file = RunFile {
             seed,
             ..file.clone()
         };
-        let finished = train(file, args.out.join(format!("seed-{seed}")))?;
-        scores.extend(finished.metrics().headline_score().map(|score| score.value));
-        all.push(finished);
-    }
-    announce_seeds(&scores);
-    Ok(all)
+        let mut job = Job::new(file, out, device(args.device)?, quiet)?;
+        job.force_teacher = force_teacher;
+        let finished = job.run()?;
+        announce(finished.path(), &finished);
+        Ok(finished)
+    })
 }
 
 /// One run: settings, folder and device.
@@ -215,7 +203,7 @@ struct Models {
     teachers: Teachers,
 }
 
-/// A student before training, and what its teacher scores.
+/// A student before training.
 pub(crate) struct Outset {
     pub(crate) name: String,
     /// All, and those beside the embeddings.
@@ -292,36 +280,7 @@ impl Job {
             folder.map(|f| Generator::open(f, &self.device)).transpose()
         });
         let generators: Vec<Option<Generator>> = generators.collect::<anyhow::Result<_>>()?;
-        let pair = Pair {
-            student: &models.student,
-            teacher: models.teachers.only(),
-            seed: file.seed,
-        };
-        let lessons = (1..).zip(settings.iter().zip(&generators));
-        let lessons = lessons.map(|(number, (phase, generator))| {
-            let beside = Beside {
-                generator: generator.as_ref().map(|g| (&g.model, &g.tokenizer)),
-                student_tokenizer: Some(&models.tokenizer),
-                teacher_tokenizer: models.teachers.first().map(|(_, tokenizer)| tokenizer),
-            };
-            Lessons::build(phase, &pair, beside).map_err(|error| match settings.len() {
-                1 => anyhow::Error::from(error),
-                _ => anyhow::Error::from(error).context(format!("phase {number}")),
-            })
-        });
-        let lessons: Vec<Lessons> = lessons.collect::<anyhow::Result<_>>()?;
-        let provides = models.teachers.provides();
-        for lessons in &lessons {
-            lessons.objective.check(provides)?;
-            // What a step sees of a teacher is not averaged either.
-            if models.teachers.are_several() && lessons.needs() != Needs::NOTHING {
-                let problem = format!(
-                    "`teacher.ensemble`: `step = \"{}\"` learns from inside a teacher, and only logits are averaged; give one teacher",
-                    lessons.step.name()
-                );
-                return Err(BadSettings::new(problem).into());
-            }
-        }
+        let lessons = self.lessons(&settings, &models, &generators)?;
         let max_tokens = file.train.max_tokens.min(models.student.max_tokens());
         let dev_set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
         interrupt::listen();
@@ -367,6 +326,39 @@ impl Job {
         let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;
         self.compare_with_teacher(&mut metrics, &sets, &models, teacher_on_dev)?;
         Ok(run.finish(&metrics)?)
+    }
+
+    /// What each phase learns, and how; fails where student, teachers and generator do not go together.
+    fn lessons(
+        &self,
+        phases: &[ResolvedPhase],
+        models: &Models,
+        generators: &[Option<Generator>],
+    ) -> anyhow::Result<Vec<Lessons>> {
+        if models.teachers.are_several() {
+            check_ensemble(phases)?;
+        }
+        let pair = Pair {
+            student: &models.student,
+            teacher: models.teachers.only(),
+            seed: self.file.seed,
+        };
+        let mut all = Vec::new();
+        for (number, (phase, generator)) in (1..).zip(phases.iter().zip(generators)) {
+            let beside = Beside {
+                generator: generator.as_ref().map(|g| (&g.model, &g.tokenizer)),
+                student_tokenizer: Some(&models.tokenizer),
+                teacher_tokenizer: models.teachers.first().map(|(_, tokenizer)| tokenizer),
+            };
+            let lessons =
+                Lessons::build(phase, &pair, beside).map_err(|error| match phases.len() {
+                    1 => anyhow::Error::from(error),
+                    _ => anyhow::Error::from(error).context(format!("phase {number}")),
+                })?;
+            lessons.objective.check(models.teachers.provides())?;
+            all.push(lessons);
+        }
+        Ok(all)
     }
 
     fn open_teachers(&self) -> anyhow::Result<Teachers> {
@@ -516,14 +508,17 @@ impl Job {
             return Ok(None);
         };
         let predictions = teachers.predict(settings, &sets.dev, self.quiet)?;
-        let gold: Vec<Option<Label>> = sets.dev.iter().map(|example| example.label).collect();
-        let labels: Vec<Label> = gold.iter().copied().flatten().collect();
-        let evaluation = score_predictions(predictions, target, &labels, &sets.metrics, None)?;
+        let gold: Vec<Label> = sets
+            .dev
+            .iter()
+            .filter_map(|example| example.label)
+            .collect();
+        let evaluation = score_predictions(predictions, target, &gold, &sets.metrics, None)?;
         let main = sets.metrics[0];
         let score = evaluation.metrics[&main];
         tracing::info!("teacher: dev {} {score:.4}", main.name());
         if needed {
-            match check_teacher(&evaluation, &gold, target) {
+            match check_teacher(&evaluation, &gold, target, main) {
                 Err(problem) if self.force_teacher => {
                     tracing::warn!("{problem}; going on as forced");
                 }
@@ -554,6 +549,22 @@ impl Job {
             folders,
             &mut observer,
         )?)
+    }
+}
+
+/// Fails where a phase asks more of several teachers than their answers to the training set.
+fn check_ensemble(phases: &[ResolvedPhase]) -> anyhow::Result<()> {
+    let inside = phases.iter().find_map(|phase| {
+        let mut objectives = phase.objective.iter();
+        let objective = objectives.find_map(ObjectiveConfig::looks_inside);
+        objective.or_else(|| phase.step.looks_inside())
+    });
+    match inside {
+        Some(name) => Err(BadSettings::new(format!(
+            "`teacher.ensemble`: found beside `{name}`, which needs the inside of one teacher; only answers are averaged: give one teacher, or leave `{name}` out"
+        ))
+        .into()),
+        None => Ok(()),
     }
 }
 

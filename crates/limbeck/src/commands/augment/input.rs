@@ -13,6 +13,8 @@ use rayon::prelude::*;
 
 /// Rows in memory at a time.
 pub(super) const CHUNK: usize = 2048;
+/// The same where each has to wait for a model: what an interruption may lose.
+pub(super) const CHUNK_OF_MODELS: usize = 256;
 /// The stream of rows is far below this one, which draws the sample.
 const SAMPLE_STREAM: u64 = u64::MAX;
 

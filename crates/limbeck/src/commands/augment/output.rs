@@ -1,5 +1,7 @@
 //! Rows in the format of the input.
 
+use std::path::Path;
+
 use limbeck_text::augment::WordChange;
 use limbeck_text::{Column, DataSpec, Format, GlueTask, Label, TaskKind, Text};
 use serde_json::{Map, Value, json};
@@ -66,16 +68,26 @@ impl Output {
     /// How rows like those of `input` are written; `is_pair` tells whether they are pairs.
     pub(super) fn like(
         input: &Input,
-        file: Option<&std::path::Path>,
+        file: Option<&Path>,
         provenance: Option<bool>,
         is_pair: bool,
         has_labels: bool,
     ) -> anyhow::Result<Self> {
+        check_columns(input)?;
+        if let Some(file) = file.filter(|file| has_ending(file, "parquet")) {
+            return Err(BadSettings::new(format!(
+                "`--out`: found {}, but rows of Parquet come out as JSON lines, or as CSV where the name ends in `.csv`; name such a file",
+                file.display()
+            ))
+            .into());
+        }
         let layout = layout(input, file);
-        let can_name = matches!(
-            layout,
-            Layout::Tsv { .. } | Layout::Csv { .. } | Layout::Jsonl { .. }
-        );
+        // Changes are written as JSON, which has commas and quotes, but no tabs.
+        let can_name = match layout {
+            Layout::Tsv { delimiter, .. } => delimiter == '\t',
+            Layout::Csv { .. } | Layout::Jsonl { .. } => true,
+            _ => false,
+        };
         if provenance == Some(true) && !can_name && !matches!(layout, Layout::Cola) {
             return Err(BadSettings::new(
                 "`provenance`: the input's format has no place for further columns; leave it out, or convert the input to csv or jsonl",
@@ -174,14 +186,15 @@ impl Output {
             Layout::LabelText { delimiter } => {
                 let d = delimiter;
                 let first = &row.text.first;
-                if self.is_pair {
-                    format!("{label}{d}{first}{d}{second}\n")
-                } else {
-                    format!("{label}{d}{first}\n")
+                match &row.text.second {
+                    Some(second) => format!("{label}{d}{first}{d}{second}\n"),
+                    None => format!("{label}{d}{first}\n"),
                 }
             }
-            Layout::Lines if self.is_pair => format!("{}\t{second}\n", row.text.first),
-            Layout::Lines => format!("{}\n", row.text.first),
+            Layout::Lines => match &row.text.second {
+                Some(second) => format!("{}\t{second}\n", row.text.first),
+                None => format!("{}\n", row.text.first),
+            },
         }
     }
 
@@ -217,9 +230,33 @@ impl Output {
     }
 }
 
-fn layout(input: &Input, file: Option<&std::path::Path>) -> Layout {
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case(ending))
+}
+
+/// Fails where columns have names and are given by number: new rows could not be read by the same settings.
+fn check_columns(input: &Input) -> anyhow::Result<()> {
     let spec = input.spec();
-    let is_csv = |path: &std::path::Path| path.extension().is_some_and(|e| e == "csv");
+    let columns = [
+        &spec.columns.text,
+        &spec.columns.text_pair,
+        &spec.columns.label,
+    ];
+    let is_named =
+        matches!(input.format(), Format::Csv | Format::Tsv) && spec.has_header != Some(false);
+    let by_number = |column: &&Option<Column>| matches!(column, Some(Column::Number(_)));
+    if is_named && columns.iter().any(by_number) {
+        return Err(BadSettings::new(
+            "`data.columns`: found a number in a file with a header, expected names, under which the new rows are written",
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn layout(input: &Input, file: Option<&Path>) -> Layout {
+    let spec = input.spec();
     let delimiter = |usual| spec.delimiter.unwrap_or(usual);
     match input.format() {
         Format::Glue => match spec.layout_task() {
@@ -259,7 +296,7 @@ fn layout(input: &Input, file: Option<&std::path::Path>) -> Layout {
             names: names(spec),
             delimiter: delimiter('\t'),
         },
-        Format::Parquet if file.is_some_and(is_csv) => Layout::Csv {
+        Format::Parquet if file.is_some_and(|file| has_ending(file, "csv")) => Layout::Csv {
             names: names(spec),
             delimiter: ',',
         },
@@ -288,7 +325,8 @@ fn names(spec: &DataSpec) -> Names {
 fn numbers(spec: &DataSpec) -> Numbers {
     let number = |column: &Option<Column>, usual| match column {
         Some(Column::Number(number)) => *number,
-        _ => usual,
+        Some(Column::Name(name)) => name.parse().unwrap_or(usual),
+        None => usual,
     };
     let columns = &spec.columns;
     Numbers {

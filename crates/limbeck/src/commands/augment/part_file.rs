@@ -6,9 +6,30 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use fs_err as fs;
 use limbeck_report::{Provenance, atomic_write};
+use limbeck_text::{Example, Text};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::settings::BadSettings;
+
+/// A digest of rows, one after another: tells whether standard input begins with the rows that it began with before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RowDigest(Sha256);
+
+impl RowDigest {
+    pub(super) fn add(&mut self, row: &Example) {
+        let Text { first, second } = &row.text;
+        for text in [Some(first), second.as_ref()].into_iter().flatten() {
+            self.0.update((text.len() as u64).to_le_bytes());
+            self.0.update(text);
+        }
+        self.0.update(format!("{:?}", row.label));
+    }
+
+    fn value(&self) -> [u8; 32] {
+        self.0.clone().finalize().into()
+    }
+}
 
 /// Where the rows go.
 pub(super) enum Sink {
@@ -32,6 +53,8 @@ struct State {
     /// All settings and the hashes of all inputs.
     made_by: String,
     rows: u64,
+    /// Digest of those rows of the input.
+    digest: [u8; 32],
     new_rows: u64,
     bytes: u64,
 }
@@ -57,6 +80,24 @@ impl Sink {
         }
     }
 
+    /// Fails unless the input rows that are done are those that `digest` has seen.
+    pub(super) fn check_rows(&self, digest: &RowDigest) -> anyhow::Result<()> {
+        match self {
+            Self::Part(part) if part.state.digest != digest.value() => {
+                let (part, state, rows) = (
+                    part.part.display(),
+                    part.state_path.display(),
+                    part.state.rows,
+                );
+                Err(BadSettings::new(format!(
+                    "{part}: its first {rows} rows were other ones than those read now; choose another `--out`, or remove it and {state}"
+                ))
+                .into())
+            }
+            Self::Standard(_) | Self::Part(_) => Ok(()),
+        }
+    }
+
     /// Whether nothing has been written, not even a header.
     pub(super) fn is_empty(&self) -> bool {
         match self {
@@ -73,14 +114,19 @@ impl Sink {
         }
     }
 
-    /// Adds the output of `rows` input rows.
-    pub(super) fn append(&mut self, text: &str, rows: u64, new_rows: u64) -> anyhow::Result<()> {
+    /// Adds the output of `rows` input rows; `digest` has seen all rows up to these.
+    pub(super) fn append(
+        &mut self,
+        text: &str,
+        (rows, new_rows): (u64, u64),
+        digest: &RowDigest,
+    ) -> anyhow::Result<()> {
         match self {
             Self::Standard(out) => {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
             }
-            Self::Part(part) => part.append(text, rows, new_rows)?,
+            Self::Part(part) => part.append(text, (rows, new_rows), digest)?,
         }
         Ok(())
     }
@@ -109,6 +155,7 @@ impl PartFile {
         let begun = State {
             made_by: made_by.to_owned(),
             rows: 0,
+            digest: RowDigest::default().value(),
             new_rows: 0,
             bytes: 0,
         };
@@ -149,10 +196,16 @@ impl PartFile {
         })
     }
 
-    fn append(&mut self, text: &str, rows: u64, new_rows: u64) -> anyhow::Result<()> {
+    fn append(
+        &mut self,
+        text: &str,
+        (rows, new_rows): (u64, u64),
+        digest: &RowDigest,
+    ) -> anyhow::Result<()> {
         self.file.write_all(text.as_bytes())?;
         self.file.sync_data()?;
         self.state.rows += rows;
+        self.state.digest = digest.value();
         self.state.new_rows += new_rows;
         self.state.bytes += text.len() as u64;
         Ok(atomic_write(

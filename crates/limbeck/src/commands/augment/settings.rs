@@ -87,6 +87,13 @@ impl AugmentFile {
     pub(super) fn read(args: &AugmentArgs) -> anyhow::Result<Self> {
         let mut overrides = args.overrides.clone();
         if let Some(recipe) = &args.recipe {
+            let known = AugmentRecipe::named().map(|recipe| recipe.name());
+            if !known.contains(&recipe.as_str()) {
+                let problem = format!(
+                    "`--recipe`: found `{recipe}`, expected one of {known:?}, or a run file with a recipe of your own"
+                );
+                return Err(BadSettings::new(problem).into());
+            }
             overrides.push(format!("recipe={{{recipe}={{}}}}"));
         }
         let mut set = |key: &str, value: Option<String>| {
@@ -137,5 +144,22 @@ impl AugmentFile {
             return Ok(());
         };
         Err(BadSettings::new(problem).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_files_of_the_examples_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/augment");
+        let mut count = 0;
+        for entry in fs_err::read_dir(folder).unwrap() {
+            let file: AugmentFile = read_settings(&entry.unwrap().path(), &[]).unwrap();
+            file.check().unwrap();
+            count += 1;
+        }
+        assert!(count > 3, "{count}");
     }
 }

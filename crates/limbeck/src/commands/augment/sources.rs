@@ -55,6 +55,19 @@ impl Opened {
     }
 }
 
+/// Hashes of the files that are named beside the resources: the words of a matrix's rows, and stop words.
+pub(crate) fn hash_lists(
+    word_list: Option<&Path>,
+    stop_words: &[&Path],
+) -> anyhow::Result<BTreeMap<String, Input>> {
+    let words = word_list.map(|path| ("word-list".to_owned(), path));
+    let stop_words = (1..).zip(stop_words);
+    let stop_words = stop_words.map(|(number, &path)| (format!("stop-words-{number}"), path));
+    let all = words.into_iter().chain(stop_words);
+    all.map(|(name, path)| Ok((name, hash_input(path)?)))
+        .collect()
+}
+
 /// Opens what is required and nothing else; what is missing is named with the line to run.
 pub(crate) fn open(
     required: &[Kind],

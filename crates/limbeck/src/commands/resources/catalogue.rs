@@ -1,6 +1,10 @@
 //! What there is, where it comes from, and which recipe uses it.
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use limbeck_attack::recipes::Recipe as Attack;
+use limbeck_text::Resource as Kind;
+use limbeck_text::augment::AugmentRecipe;
 
 /// Words, vectors and models that lie in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -27,39 +31,14 @@ pub(crate) enum Resource {
     MovieReviews,
 }
 
-/// Attacks and augmentations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Recipe {
-    /// Attack of Jin et al. 2019.
-    TextFooler,
-    /// Attack of Garg and Ramakrishnan 2020.
-    Bae,
-    /// Attack of Gao et al. 2018.
-    DeepWordBug,
-    /// Attack of Pruthi et al. 2019.
-    Pruthi,
-    /// Augmentation: neighbours of words by vectors.
-    Embedding,
-    /// Augmentation: synonyms.
-    #[value(name = "wordnet")]
-    WordNet,
-    /// Augmentation: synonyms put before words.
-    SynonymInsertion,
-    /// Augmentation of Wei and Zou 2019.
-    Eda,
-    /// Augmentation: typing errors.
-    CharSwap,
-    /// Augmentation: words left out.
-    Deletion,
-    /// Augmentation: words exchanged.
-    Swap,
-    /// Augmentation: words that a masked language model proposes.
-    MaskedLm,
-    /// Augmentation of Jiao et al. 2020.
-    #[value(name = "tinybert")]
-    TinyBert,
-    /// Augmentation of Tang et al. 2019.
-    Tang,
+/// An attack or an augmentation that goes by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recipe {
+    pub(crate) name: &'static str,
+    /// What it cannot run without.
+    pub(crate) needs: Vec<Resource>,
+    /// What gives the results of the published code, and has a substitute in this program.
+    pub(crate) optional: Vec<Resource>,
 }
 
 /// What is known of a resource.
@@ -79,7 +58,8 @@ pub(crate) struct Entry {
 pub(crate) enum Origin {
     /// Packages with the same contents, or nearly; the first is the usual one.
     Packages(&'static [Package]),
-    /// Made by the user: the command, with `{folder}` for its place and `{home}` for that of all resources.
+    /// Made by the user: the command, with `{folder}` for its place, `{home}` for that of all resources and `{at}` for the option
+    /// that names the latter.
     Made(&'static str),
     /// Had from elsewhere: what it is called there, and the command or action that puts it in place.
     Supplied(&'static str, &'static str),
@@ -117,6 +97,14 @@ pub(crate) enum Tool {
 }
 
 impl Resource {
+    /// The word vectors of an augmentation that names none.
+    pub(crate) fn usual_vectors(recipe: &AugmentRecipe) -> Self {
+        match recipe {
+            AugmentRecipe::TinyBert(_) => Self::Glove50d,
+            _ => Self::CounterFitted,
+        }
+    }
+
     /// What is known of it.
     pub(crate) fn entry(self) -> &'static Entry {
         match self {
@@ -133,30 +121,45 @@ impl Resource {
 }
 
 impl Recipe {
-    /// What it cannot run without.
-    pub(crate) fn needs(self) -> &'static [Resource] {
-        match self {
-            Self::TextFooler => &[Resource::CounterFitted, Resource::MiniLm],
-            Self::Bae => &[Resource::MaskedLm, Resource::MiniLm],
-            Self::Embedding => &[Resource::CounterFitted],
-            Self::WordNet | Self::SynonymInsertion | Self::Eda => &[Resource::WordNet],
-            Self::MaskedLm => &[Resource::MaskedLm],
-            Self::TinyBert => &[Resource::MaskedLm, Resource::Glove50d],
-            Self::DeepWordBug
-            | Self::Pruthi
-            | Self::CharSwap
-            | Self::Deletion
-            | Self::Swap
-            | Self::Tang => &[],
+    /// All of them, attacks first.
+    pub(crate) fn all() -> Vec<Self> {
+        let attacks = Attack::ALL.map(|attack| {
+            let required = attack.config().required();
+            Self::new(attack.name(), &required, Resource::CounterFitted)
+        });
+        let augmentations = AugmentRecipe::named().map(|recipe| {
+            let vectors = Resource::usual_vectors(&recipe);
+            Self::new(recipe.name(), &recipe.required(), vectors)
+        });
+        attacks.into_iter().chain(augmentations).collect()
+    }
+
+    fn new(name: &'static str, required: &[Kind], vectors: Resource) -> Self {
+        let (mut needs, mut optional) = (Vec::new(), Vec::new());
+        for kind in required {
+            match kind {
+                Kind::WordNet => needs.push(Resource::WordNet),
+                Kind::WordVectors => needs.push(vectors),
+                Kind::MaskedLm => needs.push(Resource::MaskedLm),
+                Kind::SentenceEncoder => needs.push(Resource::MiniLm),
+                Kind::Tagger => optional.push(Resource::NltkTagger),
+            }
+        }
+        Self {
+            name,
+            needs,
+            optional,
         }
     }
 
-    /// What gives the results of the published code, and has a substitute in this program.
-    pub(crate) fn optional(self) -> &'static [Resource] {
-        match self {
-            Self::TextFooler | Self::Bae | Self::Tang => &[Resource::NltkTagger],
-            _ => &[],
-        }
+    /// Reads a name on the command line.
+    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
+        let names = Self::all().into_iter().map(|recipe| recipe.name);
+        PossibleValuesParser::new(names).try_map(|name| {
+            let mut all = Self::all().into_iter();
+            all.find(|recipe| recipe.name == name)
+                .ok_or("not the name of a recipe")
+        })
     }
 }
 
@@ -192,7 +195,7 @@ impl Package {
     }
 }
 
-/// A resource's or a recipe's name on the command line.
+/// A resource's name on the command line.
 pub(crate) fn name_of(value: impl ValueEnum + Copy) -> String {
     let value = value.to_possible_value().expect("every value is shown");
     value.get_name().to_owned()
@@ -295,7 +298,7 @@ const COUNTER_FITTED: Entry = Entry {
     folder: "vectors/counter-fitted",
     files: &[&["vectors.lbv"]],
     origin: Origin::Made(
-        "limbeck resources get wordnet glove-50d && limbeck vectors counter-fit --vectors .limbeck/vectors/glove-50d/glove_6B_50d_emb.npy --word-list .limbeck/vectors/glove-50d/glove_6B_index.parquet --wordnet .limbeck/lexicon/wordnet --words 100000 --out .limbeck/vectors/counter-fitted",
+        "limbeck resources get wordnet glove-50d{at} && limbeck vectors counter-fit --vectors {home}/vectors/glove-50d/glove_6B_50d_emb.npy --word-list {home}/vectors/glove-50d/glove_6B_index.parquet --wordnet {home}/lexicon/wordnet --words 100000 --out {folder}",
     ),
 };
 
@@ -312,7 +315,7 @@ const NLTK_TAGGER: Entry = Entry {
 };
 
 const MASKED_LM: Entry = Entry {
-    what: "a masked language model: words that fit a gap; a hub id such as `bert-base-uncased` does as well",
+    what: "a masked language model: words that fit a gap; made of two files of text, or a hub id such as `bert-base-uncased`",
     licence: "that of the encoder and the text it is made of",
     folder: "models/masked-lm",
     files: &[
@@ -324,7 +327,7 @@ const MASKED_LM: Entry = Entry {
         ],
     ],
     origin: Origin::Made(
-        "limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --out {folder}",
+        "limbeck resources get minilm{at} && limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --model {home}/models/all-MiniLM-L6-v2 --set 'data.train=[{lines=\"TEXT\"}]' --set 'data.dev=[{lines=\"HELD-OUT\"}]' --out {folder}",
     ),
 };
 

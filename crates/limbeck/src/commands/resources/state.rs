@@ -136,17 +136,16 @@ impl Store {
     /// What to type to have the resource.
     pub(crate) fn line_to_run(&self, resource: Resource) -> String {
         let line = match resource.entry().origin {
-            Origin::Packages(_) => {
-                let folder = if self.home == Path::new(".limbeck") {
-                    ""
-                } else {
-                    " --folder {home}"
-                };
-                format!("limbeck resources get {}{folder}", name_of(resource))
-            }
+            Origin::Packages(_) => format!("limbeck resources get {}{{at}}", name_of(resource)),
             Origin::Made(line) | Origin::Supplied(_, line) => line.to_owned(),
         };
-        line.replace("{folder}", &self.folder(resource).display().to_string())
+        let at = if self.home == Path::new(".limbeck") {
+            ""
+        } else {
+            " --folder {home}"
+        };
+        line.replace("{at}", at)
+            .replace("{folder}", &self.folder(resource).display().to_string())
             .replace("{home}", &self.home.display().to_string())
     }
 }
@@ -290,10 +289,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         let home = store.home().display().to_string();
-        insta::assert_snapshot!(message.replace(&home, "HOME"), @"
+        insta::assert_snapshot!(message.replace(&home, "HOME"), @r#"
 resource `wordnet`: missing from HOME/lexicon/wordnet; run `limbeck resources get wordnet --folder HOME`
-resource `masked-lm`: missing from HOME/models/masked-lm; run `limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --out HOME/models/masked-lm`
-");
+resource `masked-lm`: missing from HOME/models/masked-lm; run `limbeck resources get minilm --folder HOME && limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --model HOME/models/all-MiniLM-L6-v2 --set 'data.train=[{lines="TEXT"}]' --set 'data.dev=[{lines="HELD-OUT"}]' --out HOME/models/masked-lm`
+"#);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The file of a study: fragments of run files, and how they are put together.
 
+use std::collections::BTreeSet;
+
 use limbeck_report::slug;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::commands::run::check_distinct;
 use crate::settings::{BadSettings, RunFile};
 
 /// A study: every method on every student and task, with several seeds.
@@ -129,7 +132,27 @@ impl StudyFile {
         if self.seeds.is_empty() {
             return Err(bad("`seeds`: found none, expected such as `[1, 2, 3]`"));
         }
-        Ok(())
+        check_distinct("seeds", &self.seeds)?;
+        self.check_places()
+    }
+
+    /// Fails on a place that no string names, such as a misspelt one.
+    fn check_places(&self) -> anyhow::Result<()> {
+        let tasks = self.task.iter().flat_map(|task| [&task.run, &task.teacher]);
+        let students = self.student.iter().map(|student| &student.run);
+        let methods = self.method.iter().map(|method| &method.run);
+        let mut tables: Vec<&Table> = vec![&self.run];
+        tables.extend(tasks.chain(students).chain(methods));
+        let named: BTreeSet<String> = tables
+            .into_iter()
+            .flat_map(|table| names_in(&Value::Table(table.clone())))
+            .collect();
+        match self.place.keys().find(|key| !named.contains(*key)) {
+            Some(key) => Err(bad(format!(
+                "`place`: found `{key}`, expected places that strings of this file name: {named:?}"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// All runs in the order of running: the first seed of everything before the second, teachers first.
@@ -204,6 +227,12 @@ impl StudyFile {
         places.insert("teacher".into(), teacher.into());
         let mut merged = Value::Table(merged);
         fill(&mut merged, &places);
+        if let Some(name) = names_in(&merged).pop() {
+            let known: Vec<&String> = places.keys().collect();
+            return Err(bad(format!(
+                "run file of {folder}: found `{{{name}}}`, expected one of the places {known:?}"
+            )));
+        }
         let file: RunFile = merged
             .try_into()
             .map_err(|e: toml::de::Error| bad(format!("run file of {folder}: {}", e.message())))?;
@@ -242,6 +271,27 @@ fn merge(table: &mut Table, part: &Table) {
     }
 }
 
+/// Each `{name}` in all strings: lower-case letters, digits and `-`.
+fn names_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => {
+            let is_name = |name: &&str| {
+                let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                !name.is_empty() && name.chars().all(allowed)
+            };
+            let ends = text
+                .split('{')
+                .skip(1)
+                .filter_map(|rest| rest.split_once('}'));
+            let names = ends.map(|(name, _)| name).filter(is_name);
+            names.map(str::to_owned).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(names_in).collect(),
+        Value::Table(table) => table.values().flat_map(names_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Replaces `{name}` in all strings.
 fn fill(value: &mut Value, places: &Table) {
     match value {
@@ -264,6 +314,8 @@ fn bad(text: impl Into<String>) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn study(text: &str) -> anyhow::Result<Vec<PlannedRun>> {
@@ -293,6 +345,16 @@ mod tests {
         control = "labels"
         run = { objective = [{ soft-targets = {} }], train = { epochs = 5.0 } }
     "#;
+
+    #[test]
+    fn the_studies_of_the_examples_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/study");
+        for (name, least) in [("distillation.toml", 400), ("ad2-or-augmentation.toml", 5)] {
+            let text = fs_err::read_to_string(folder.join(name)).unwrap();
+            let runs = study(&text).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+            assert!(runs.len() > least, "{name}: {}", runs.len());
+        }
+    }
 
     #[test]
     fn fragments_make_run_files() {
@@ -333,6 +395,14 @@ mod tests {
         );
         let error = study(&FILE.replace("name = \"soft\"", "name = \"Labels\""));
         assert!(error.unwrap_err().to_string().contains("two are named"));
+        let error = study(&FILE.replace("place = {", "place = { text = \"data\","));
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("`place`: found `text`"), "{text}");
+        let error = study(&FILE.replace("{texts}/", "{textss}/{texts}/"));
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("a-task/teacher: found `{textss}`"), "{text}");
+        let error = study(&FILE.replace("[3, 4]", "[3, 3]"));
+        assert!(error.unwrap_err().to_string().contains("found 3 twice"));
         let error = study(&FILE.replace("epochs = 5.0", "epochs = -5.0"));
         assert!(format!("{:#}", error.unwrap_err()).contains("a-task/small/soft/seed-3"));
     }
