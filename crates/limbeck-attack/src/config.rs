@@ -72,6 +72,16 @@ impl AttackConfig {
                 problem: "found 0, expected 1 or more".into(),
             }));
         }
+        if let Goal::Untargeted {
+            target_max_score: Some(bound),
+        } = self.goal
+            && !(bound > 0.0 && bound <= 1.0)
+        {
+            return Err(AttackError::Setting(TextError::Setting {
+                setting: "goal.untargeted.target-max-score",
+                problem: format!("found {bound}, expected a number in (0, 1]"),
+            }));
+        }
         Ok(Attack {
             goal: self.goal,
             space: self

@@ -16,7 +16,6 @@ mod state_relations;
 
 use candle_core::Tensor;
 use limbeck_model::{HiddenStates, Needs, Output, SentenceClassifier, Target};
-use limbeck_ops::loss::{Reduction, SquaredReduction};
 use limbeck_ops::{Parameter, Pass, Starts};
 use limbeck_text::Label;
 use serde::{Deserialize, Serialize};
@@ -25,13 +24,13 @@ pub use annealed_logits::{AnnealedLogits, AnnealedLogitsConfig, annealing_factor
 pub use attention_maps::{AttentionMapsConfig, MatchedAttention};
 pub use attention_scores::{AttentionScores, AttentionScoresConfig};
 pub use feature_maps::{FeatureMaps, FeatureMapsConfig};
-pub use hard_labels::HardLabels;
-pub use hard_teacher_labels::HardTeacherLabels;
+pub use hard_labels::{HardLabels, HardLabelsConfig};
+pub use hard_teacher_labels::{HardTeacherLabels, HardTeacherLabelsConfig};
 pub use hidden_states::{HiddenStatesConfig, MatchedStates};
 pub use layers::{LayerMap, PatientLayers};
-pub use logit_mse::LogitMse;
+pub use logit_mse::{LogitMse, LogitMseConfig, MseReduction};
 pub use pkd::{Pkd, PkdConfig, PkdReduction};
-pub use soft_targets::SoftTargets;
+pub use soft_targets::{SoftReduction, SoftTargets, SoftTargetsConfig};
 pub use state_relations::{StateRelationConfig, StateRelations};
 
 use state_relations::Relation;
@@ -217,116 +216,6 @@ fn first_tokens(hidden: &[Tensor], starts: &Starts) -> Result<Vec<Tensor>, Train
     layers.collect()
 }
 
-/// Settings of `hard-labels`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct HardLabelsConfig {
-    /// Weight in the sum, at least 0.
-    pub weight: f64,
-}
-
-impl Default for HardLabelsConfig {
-    fn default() -> Self {
-        Self { weight: 1.0 }
-    }
-}
-
-/// Settings of `soft-targets`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct SoftTargetsConfig {
-    /// Weight in the sum, at least 0.
-    pub weight: f64,
-    /// Divides the logits of both; above 1 flattens the distributions.
-    pub temperature: f64,
-    /// `batch-mean` (with T², DistilBERT), `element-mean` (with T², PKD), `cross-entropy` (without T², `TextBrewer`).
-    pub reduction: SoftReduction,
-}
-
-impl Default for SoftTargetsConfig {
-    fn default() -> Self {
-        Self {
-            weight: 1.0,
-            temperature: 1.0,
-            reduction: SoftReduction::BatchMean,
-        }
-    }
-}
-
-/// How the divergence of distributions becomes one number; see [`Reduction`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SoftReduction {
-    /// See [`Reduction::BatchMean`].
-    BatchMean,
-    /// See [`Reduction::ElementMean`].
-    ElementMean,
-    /// See [`Reduction::CrossEntropy`].
-    CrossEntropy,
-}
-
-impl From<SoftReduction> for Reduction {
-    fn from(reduction: SoftReduction) -> Self {
-        match reduction {
-            SoftReduction::BatchMean => Self::BatchMean,
-            SoftReduction::ElementMean => Self::ElementMean,
-            SoftReduction::CrossEntropy => Self::CrossEntropy,
-        }
-    }
-}
-
-/// Settings of `logit-mse`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct LogitMseConfig {
-    /// Weight in the sum, at least 0.
-    pub weight: f64,
-    /// `element-mean` (Tang, Annealing-KD, `TextBrewer`) or `batch-mean` (sum over labels; Sučík).
-    pub reduction: MseReduction,
-}
-
-impl Default for LogitMseConfig {
-    fn default() -> Self {
-        Self {
-            weight: 1.0,
-            reduction: MseReduction::ElementMean,
-        }
-    }
-}
-
-/// How squared differences become one number; see [`SquaredReduction`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MseReduction {
-    /// See [`SquaredReduction::ElementMean`].
-    ElementMean,
-    /// See [`SquaredReduction::BatchMean`].
-    BatchMean,
-}
-
-impl From<MseReduction> for SquaredReduction {
-    fn from(reduction: MseReduction) -> Self {
-        match reduction {
-            MseReduction::ElementMean => Self::ElementMean,
-            MseReduction::BatchMean => Self::BatchMean,
-        }
-    }
-}
-
-/// Settings of `hard-teacher-labels`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct HardTeacherLabelsConfig {
-    /// Weight in the sum, at least 0.
-    pub weight: f64,
-}
-
-impl Default for HardTeacherLabelsConfig {
-    fn default() -> Self {
-        Self { weight: 1.0 }
-    }
-}
-
 impl ObjectiveConfig {
     /// Whether it learns from gold labels, so that every training row has to have one.
     pub fn needs_labels(&self) -> bool {
@@ -374,20 +263,7 @@ impl ObjectiveConfig {
         let regression = *pair.student.target() == Target::Regression;
         Ok(match self {
             Self::HardLabels(_) => Box::new(HardLabels { regression }),
-            Self::SoftTargets(config) => {
-                if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-                    return Err(TrainError::Setting {
-                        setting: "temperature",
-                        found: config.temperature.to_string(),
-                        expected: "a number above 0".into(),
-                    });
-                }
-                Box::new(SoftTargets {
-                    temperature: config.temperature,
-                    reduction: config.reduction.into(),
-                    regression,
-                })
-            }
+            Self::SoftTargets(config) => Box::new(SoftTargets::new(config, regression)?),
             Self::LogitMse(config) => Box::new(LogitMse {
                 reduction: config.reduction.into(),
             }),

@@ -273,7 +273,7 @@ impl StepConfig {
     }
 
     /// Whether it learns from rows without gold labels, whatever the objectives are.
-    pub fn learns_without_labels(&self) -> bool {
+    pub fn takes_unlabelled(&self) -> bool {
         matches!(self, Self::GanBert(_))
     }
 

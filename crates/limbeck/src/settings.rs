@@ -152,7 +152,7 @@ impl ResolvedPhase {
     /// Whether every training row has to have a gold label.
     pub(crate) fn needs_labels(&self) -> bool {
         let by_objectives = self.objective.iter().any(ObjectiveConfig::needs_labels);
-        self.step.needs_labels() || by_objectives && !self.step.learns_without_labels()
+        self.step.needs_labels() || by_objectives && !self.step.takes_unlabelled()
     }
 }
 

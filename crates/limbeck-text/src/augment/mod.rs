@@ -23,7 +23,7 @@ pub use tiny_bert::{TinyBert, TinyBertConfig};
 
 /// Makes new texts of a text.
 pub trait RowAugmenter: Send + Sync {
-    /// New texts, without the one they are made of; fewer than asked for where a text offers no more.
+    /// New texts, fewer than asked for where a text offers no more. Where nothing can be changed the text itself may come back.
     fn augment(&self, text: &Text, rng: &mut dyn RngCore) -> Result<Vec<Augmentation>, BoxError>;
 }
 

@@ -2,10 +2,25 @@ use candle_core::Tensor;
 use limbeck_model::Output;
 use limbeck_ops::loss::{SquaredReduction, cross_entropy, squared_error};
 use limbeck_text::Label;
+use serde::{Deserialize, Serialize};
 
 use super::{Given, Objective};
 use crate::TrainError;
 use crate::teacher::Signal;
+
+/// Settings of `hard-labels`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct HardLabelsConfig {
+    /// Weight in the sum, at least 0.
+    pub weight: f64,
+}
+
+impl Default for HardLabelsConfig {
+    fn default() -> Self {
+        Self { weight: 1.0 }
+    }
+}
 
 /// The gold labels: cross-entropy, or mean squared error in a regression.
 pub struct HardLabels {

@@ -113,6 +113,9 @@ pub(crate) struct AttackArgs {
     /// Where `limbeck resources` keeps word lists, vectors and models.
     #[arg(long, default_value = ".limbeck", value_name = "DIR")]
     pub(crate) resources: PathBuf,
+    /// Folder of WordNet's database files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) wordnet: Option<PathBuf>,
     /// Word vectors: a store made by `limbeck vectors`, text, `.bin` or `.npy`.
     #[arg(long, value_name = "PATH")]
     pub(crate) word_vectors: Option<PathBuf>,

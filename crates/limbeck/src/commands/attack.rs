@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::Context;
 use indicatif::ProgressBar;
 use limbeck_attack::{
-    Attack, AttackError, Case, Cost, Event, Outcome, RunConfig, Victim, run as run_attack,
+    Attack, AttackError, Case, Cost, Event, Goal, Outcome, RunConfig, Victim, run as run_attack,
 };
 use limbeck_report::{
     AttackMetrics, AttackOutcome, AttackRun, AttackSummary, AttackTotals, FinishedAttack, Input,
@@ -22,9 +22,8 @@ use limbeck_text::{Example, Resources};
 use limbeck_train::TrainError;
 
 use crate::cli::AttackArgs;
-use crate::commands::augment::sources;
 use crate::commands::inputs::{NamedSet, Sets};
-use crate::commands::resources::{Resource, Store};
+use crate::commands::resources::{Resource, Store, hash_lists, open_required};
 use crate::commands::run::provenance;
 use crate::environment::{device, style};
 use crate::interrupt;
@@ -72,6 +71,15 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     };
     let mut built = Vec::new();
     for named in attacks {
+        if let Goal::Targeted { label } = named.config.goal
+            && label as usize >= opened.labels.len()
+        {
+            return Err(BadSettings::new(format!(
+                "`{}`: `goal.targeted.label`: found {label}, expected the number of one of the labels {:?}, counted from 0",
+                named.name, opened.labels
+            ))
+            .into());
+        }
         let attack = named
             .config
             .build(&resources, opened.gradients.clone(), cost);
@@ -92,7 +100,7 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
     for (named, attack) in &built {
         let mut inputs = with_resources(&inputs, &files, named);
         let word_list = args.word_list.as_deref();
-        inputs.extend(sources::hash_lists(word_list, &named.config.files())?);
+        inputs.extend(hash_lists(word_list, &named.config.files())?);
         let work = Work {
             args,
             settings: AttackSettings::new(args, &file, (&set.name, max_tokens), named),
@@ -170,7 +178,7 @@ fn open_resources(
     let required: Vec<_> = required.into_iter().collect();
     let store = Store::new(&args.resources);
     let stated = settings::resource_settings(args);
-    let opened = sources::open(&required, Resource::CounterFitted, &stated, &store, device)?;
+    let opened = open_required(&required, Resource::CounterFitted, &stated, &store, device)?;
     let files = opened.hashed()?;
     Ok((opened.pooled()?, files))
 }

@@ -5,7 +5,6 @@ mod input;
 mod output;
 mod part_file;
 pub(crate) mod settings;
-pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,7 @@ use limbeck_train::{Predictor, TrainError};
 use rayon::prelude::*;
 
 use crate::cli::AugmentArgs;
-use crate::commands::resources::{Resource, Store};
+use crate::commands::resources::{Opened, Resource, Store, hash_lists, open_required};
 use crate::commands::run::provenance;
 use crate::environment::{device, model_folder};
 use crate::interrupt::{self, Stopped};
@@ -28,7 +27,6 @@ use input::{CHUNK, CHUNK_OF_MODELS, Input, sample};
 use output::{Output, Row};
 use part_file::{RowDigest, Sink};
 use settings::AugmentFile;
-use sources::Opened;
 
 /// Runs the command.
 pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
@@ -37,7 +35,7 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     let store = Store::new(&args.resources);
     let usual_vectors = Resource::usual_vectors(&file.recipe);
     let required = file.recipe.required();
-    let opened = sources::open(&required, usual_vectors, &file.resources, &store, &device)?;
+    let opened = open_required(&required, usual_vectors, &file.resources, &store, &device)?;
     let inputs = inputs(&file, &opened, quiet)?;
     let resources = opened.pooled()?;
     // Built once without words, so that a bad setting is found before the data is read.
@@ -165,7 +163,7 @@ fn inputs(
         inputs.insert(kind.name().to_owned(), input);
     }
     let word_list = file.resources.word_list.as_deref();
-    inputs.extend(sources::hash_lists(word_list, &file.recipe.files())?);
+    inputs.extend(hash_lists(word_list, &file.recipe.files())?);
     Ok(inputs)
 }
 

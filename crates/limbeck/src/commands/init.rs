@@ -56,7 +56,8 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::commands::augment::settings::{AugmentFile, ResourceSettings};
+    use crate::commands::augment::settings::AugmentFile;
+    use crate::commands::resources::ResourceSettings;
     use crate::settings::RunFile;
 
     #[test]

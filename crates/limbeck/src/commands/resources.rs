@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod fetch;
+mod opened;
 mod state;
 
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 pub(crate) use catalogue::{Recipe, Resource, Tool};
+pub(crate) use opened::{Opened, ResourceSettings, hash_lists, open_required};
 pub(crate) use state::{Depth, Store};
 
 use crate::cli::{ResourcesArgs, ResourcesCommand};

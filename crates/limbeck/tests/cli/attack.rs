@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::place::{Place, table};
@@ -248,6 +249,41 @@ fn word_vectors_are_named_and_hashed() {
         changed.contains("input `word-vectors` is SHA-256"),
         "{changed}"
     );
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_the_first_question() {
+    let place = Place::with_teacher();
+    let own = |goal: &str| {
+        let rest = "search = { beam = {} }\ntransformation = { neighbour-swap = {} }\n";
+        let stop = "constraint = [{ no-repeat = {} }, { stop-words = { file = \"stop.txt\" } }]\n";
+        place.write("own.toml", format!("{goal}\n{rest}{stop}"));
+    };
+    place.write("stop.txt", "the\nis\n");
+    let attack = "attack runs/teacher --data finetune.toml --recipe own.toml --out runs/a";
+    own("goal = { targeted = { label = 9 } }");
+    assert_snapshot!(place.fails(attack), @r#"
+    error: `own`: `goal.targeted.label`: found 9, expected the number of one of the labels ["negative", "neutral", "positive"], counted from 0
+    exit code 2
+    "#);
+    own("goal = { untargeted = { target-max-score = 1.5 } }");
+    let refused = place.fails(attack);
+    assert!(
+        refused.contains("found 1.5, expected a number in (0, 1]"),
+        "{refused}"
+    );
+    own("");
+    assert_snapshot!(place.fails(&format!("{attack} --offset 500")), @"
+    error: `--offset`: found 500, but `dev` has 40 examples
+    exit code 2
+    ");
+    let refused = place.fails(&format!("{attack} --limit 0"));
+    assert!(refused.contains("0 is not in 1.."), "{refused}");
+    assert!(!place.path("runs/a").exists());
+    // What decides the results is noted, the list of stop words too.
+    place.succeeds(&format!("{attack} --limit 3"));
+    let inputs = place.json("runs/a/provenance.json")["inputs"].clone();
+    assert_eq!(inputs["stop-words-1"]["path"], "stop.txt");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use limbeck_text::constraint::ConstraintConfig;
 use serde::Serialize;
 
 use crate::cli::{AttackArgs, AverageKind, GanClassesKind, WirScopeKind};
-use crate::commands::augment::settings::ResourceSettings;
+use crate::commands::resources::ResourceSettings;
 use crate::settings::{BadSettings, DataSettings, RunFile, read_settings};
 
 /// An attack by name.
@@ -121,12 +121,12 @@ pub(super) fn worklist(args: &AttackArgs) -> Worklist {
 /// Where words, vectors and models are, if not where `limbeck resources` puts them.
 pub(super) fn resource_settings(args: &AttackArgs) -> ResourceSettings {
     ResourceSettings {
+        wordnet: args.wordnet.clone(),
         word_vectors: args.word_vectors.clone(),
         word_list: args.word_list.clone(),
         tagger: args.tagger.clone(),
         masked_lm: args.masked_lm.clone(),
         sentence_encoder: args.sentence_encoder.clone(),
-        ..ResourceSettings::default()
     }
 }
 

@@ -1,12 +1,13 @@
 //! The run file of `limbeck augment`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use limbeck_text::augment::{AugmentRecipe, CountSettings};
 use limbeck_text::{DataSpec, Format};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::AugmentArgs;
+use crate::commands::resources::ResourceSettings;
 use crate::settings::{BadSettings, parse_settings, read_settings};
 
 /// A run file.
@@ -56,30 +57,6 @@ pub(super) struct RelabelSettings {
 
 fn default_max_tokens() -> usize {
     128
-}
-
-/// `[resources]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct ResourceSettings {
-    /// A folder of WordNet's database files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) wordnet: Option<PathBuf>,
-    /// A store made by `limbeck vectors`, text (GloVe, word2vec), `.bin` or `.npy`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) word_vectors: Option<PathBuf>,
-    /// The words of an `.npy` file's rows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) word_list: Option<PathBuf>,
-    /// A folder with NLTK's tagger; if absent, the one of `limbeck resources`, or the one built in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tagger: Option<PathBuf>,
-    /// A folder, hub id or finished run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) masked_lm: Option<String>,
-    /// A folder or hub id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sentence_encoder: Option<String>,
 }
 
 impl AugmentFile {

@@ -11,10 +11,10 @@ use limbeck_text::lexicon::{BrillTagger, PerceptronTagger, Tagger, WordNeighbour
 use limbeck_text::{Resource as Kind, Resources};
 use limbeck_train::{MaskedLmFiller, TextEmbedder};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::settings::ResourceSettings;
+use super::{Depth, Resource, Store};
 use crate::cli::VectorSource;
-use crate::commands::resources::{Depth, Resource, Store};
 use crate::commands::vectors;
 use crate::environment::model_folder;
 
@@ -24,6 +24,30 @@ const MAX_TOKENS: usize = 512;
 const KEPT_VECTORS: usize = 1 << 14;
 /// Sentences or gaps that a helper model computes at once.
 const POOLED: usize = 512;
+
+/// `[resources]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ResourceSettings {
+    /// A folder of WordNet's database files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wordnet: Option<PathBuf>,
+    /// A store made by `limbeck vectors`, text (GloVe, word2vec), `.bin` or `.npy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) word_vectors: Option<PathBuf>,
+    /// The words of an `.npy` file's rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) word_list: Option<PathBuf>,
+    /// A folder with NLTK's tagger; if absent, the one of `limbeck resources`, or the one built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tagger: Option<PathBuf>,
+    /// A folder, hub id or finished run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) masked_lm: Option<String>,
+    /// A folder or hub id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sentence_encoder: Option<String>,
+}
 
 /// What was opened, and the files and folders that it was read from.
 pub(crate) struct Opened {
@@ -69,7 +93,7 @@ pub(crate) fn hash_lists(
 }
 
 /// Opens what is required and nothing else; what is missing is named with the line to run.
-pub(crate) fn open(
+pub(crate) fn open_required(
     required: &[Kind],
     usual_vectors: Resource,
     settings: &ResourceSettings,
