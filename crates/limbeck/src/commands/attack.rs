@@ -19,7 +19,6 @@ use limbeck_report::{
 };
 use limbeck_text::edit::WordText;
 use limbeck_text::{Example, Resources};
-use limbeck_train::TrainError;
 
 use crate::cli::AttackArgs;
 use crate::commands::inputs::{NamedSet, Sets};
@@ -286,8 +285,10 @@ impl Work<'_> {
         let included = included.map_err(anyhow::Error::from_boxed)?;
         tally.bar.finish_and_clear();
         if interrupt::asked() {
-            let step = run.known().len() as u64;
-            return Err(TrainError::Interrupted { step }.into());
+            let done = run.known().len();
+            let text =
+                format!("stopped after {done} examples; run the same command again to go on");
+            return Err(interrupt::Stopped(text).into());
         }
         if let Some((id, error)) = broken.first() {
             anyhow::bail!(

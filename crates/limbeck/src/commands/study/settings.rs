@@ -44,6 +44,9 @@ pub(crate) struct TaskPart {
     pub(crate) run: Table,
     /// Fine-tunes the teacher, with the first seed.
     pub(crate) teacher: Table,
+    /// The methods that are tried on it; all when empty.
+    #[serde(default)]
+    pub(crate) methods: Vec<String>,
 }
 
 /// One of `[[student]]`.
@@ -125,6 +128,9 @@ impl StudyFile {
             check_known("control", method.control.as_slice(), &methods)?;
             check_known("students", &method.students, &students)?;
             check_known("tasks", &method.tasks, &tasks)?;
+        }
+        for task in &self.task {
+            check_known("methods", &task.methods, &methods)?;
         }
         names("method", methods)?;
         names("student", students)?;
@@ -246,7 +252,9 @@ impl StudyFile {
 impl MethodPart {
     fn is_for(&self, task: &TaskPart, student: &Part) -> bool {
         let among = |list: &[String], name: &String| list.is_empty() || list.contains(name);
-        among(&self.students, &student.name) && among(&self.tasks, &task.name)
+        among(&self.students, &student.name)
+            && among(&self.tasks, &task.name)
+            && among(&task.methods, &self.name)
     }
 }
 
@@ -393,6 +401,12 @@ mod tests {
                 .to_string()
                 .contains("`control`: found `label`")
         );
+        let only = FILE.replace("[[student]]", "methods = [\"labels\"]\n[[student]]");
+        let runs = study(&only).unwrap();
+        assert!(runs.iter().all(|run| !run.folder.contains("/soft/")));
+        let error = study(&only.replace("\"labels\"]", "\"label\"]"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`methods`: found `label`"), "{error}");
         let error = study(&FILE.replace("name = \"soft\"", "name = \"Labels\""));
         assert!(error.unwrap_err().to_string().contains("two are named"));
         let error = study(&FILE.replace("place = {", "place = { text = \"data\","));
