@@ -1,13 +1,9 @@
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-
-use super::{Comparison, Model};
+use super::{Comparison, Model, entries};
 use crate::attack_run::RECORDS;
 use crate::files::METRICS;
-use crate::{
-    Bar, BarChart, BarMark, Cell, Chart, Column, FinishedAttack, ReportError, Result, Table,
-};
+use crate::{Bar, BarChart, BarMark, Cell, Chart, Column, FinishedAttack, Result, Table};
 
 /// The attacks at `path`: itself, or the folders right below it; none where it is a run.
 pub(super) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
@@ -18,9 +14,7 @@ pub(super) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() || path.join(METRICS).is_file() {
         return Ok(Vec::new());
     }
-    let mut folders: Vec<PathBuf> = fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(ReportError::read(path))?;
+    let mut folders = entries(path)?;
     folders.retain(|folder| is_attack(folder));
     folders.sort();
     Ok(folders)

@@ -17,19 +17,22 @@ pub struct Comparison {
     attacks: Vec<FinishedAttack>,
 }
 
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(ReportError::read(folder))
+}
+
 /// The folder itself, or the runs of all seeds right below it, in order of the seeds.
 fn seeds(path: &Path) -> Result<Vec<PathBuf>> {
     if !matches!(RunState::of(path)?, RunState::Foreign { .. }) {
         return Ok(vec![path.to_owned()]);
     }
-    let entries: Vec<PathBuf> = fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .map_err(ReportError::read(path))?;
     let seed = |folder: &Path| {
         let name = folder.file_name()?.to_str()?;
         name.strip_prefix("seed-")?.parse::<u64>().ok()
     };
-    let mut runs: Vec<(u64, PathBuf)> = entries
+    let mut runs: Vec<(u64, PathBuf)> = entries(path)?
         .into_iter()
         .filter_map(|folder| Some((seed(&folder)?, folder)))
         .collect();

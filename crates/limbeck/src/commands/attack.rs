@@ -102,7 +102,7 @@ pub(crate) fn run(args: &AttackArgs, quiet: bool) -> anyhow::Result<()> {
         inputs.extend(hash_lists(word_list, &named.config.files())?);
         let work = Work {
             args,
-            settings: AttackSettings::new(args, &file, (&set.name, max_tokens), named),
+            settings: AttackSettings::new(args, &file, &set.name, max_tokens, named),
             out: if single {
                 args.out.clone()
             } else {

@@ -84,7 +84,7 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
     }
     sink.check_rows(&digest)?;
     if sink.is_empty() {
-        sink.append(&output.header(), (0, 0), &digest)?;
+        sink.append(&output.header(), 0, 0, &digest)?;
     }
     let (mut row_count, mut new_count) = (done, sink.new_rows());
     let work = Work {
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &AugmentArgs, quiet: bool) -> anyhow::Result<()> {
         for row in &chunk {
             digest.add(row);
         }
-        sink.append(&text, (chunk.len() as u64, made), &digest)?;
+        sink.append(&text, chunk.len() as u64, made, &digest)?;
         row_count += chunk.len() as u64;
         new_count += made;
         if interrupt::asked() {

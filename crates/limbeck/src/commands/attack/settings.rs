@@ -168,7 +168,8 @@ impl AttackSettings {
     pub(super) fn new(
         args: &AttackArgs,
         file: &RunFile,
-        (split, max_tokens): (&str, usize),
+        split: &str,
+        max_tokens: usize,
         named: &NamedAttack,
     ) -> Self {
         let models: Vec<String> = args.models().cloned().collect();

@@ -118,7 +118,8 @@ impl Sink {
     pub(super) fn append(
         &mut self,
         text: &str,
-        (rows, new_rows): (u64, u64),
+        rows: u64,
+        new_rows: u64,
         digest: &RowDigest,
     ) -> anyhow::Result<()> {
         match self {
@@ -126,7 +127,7 @@ impl Sink {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
             }
-            Self::Part(part) => part.append(text, (rows, new_rows), digest)?,
+            Self::Part(part) => part.append(text, rows, new_rows, digest)?,
         }
         Ok(())
     }
@@ -199,7 +200,8 @@ impl PartFile {
     fn append(
         &mut self,
         text: &str,
-        (rows, new_rows): (u64, u64),
+        rows: u64,
+        new_rows: u64,
         digest: &RowDigest,
     ) -> anyhow::Result<()> {
         self.file.write_all(text.as_bytes())?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::AugmentArgs;
 use crate::commands::resources::ResourceSettings;
-use crate::settings::{BadSettings, parse_settings, read_settings};
+use crate::settings::{BadSettings, MAX_TOKENS, parse_settings, read_settings};
 
 /// A run file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub(super) struct RelabelSettings {
 }
 
 fn default_max_tokens() -> usize {
-    128
+    MAX_TOKENS
 }
 
 impl AugmentFile {
