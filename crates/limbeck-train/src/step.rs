@@ -52,11 +52,6 @@ pub trait Step {
     /// Name in a run file.
     fn name(&self) -> &'static str;
 
-    /// What it needs of student and teacher beside what the objectives need.
-    fn needs(&self) -> Needs {
-        Needs::NOTHING
-    }
-
     /// Whether it learns from a teacher's outputs on the training set, even where no objective does.
     fn needs_teacher(&self) -> bool {
         false
@@ -140,9 +135,9 @@ impl<'a> Lesson<'a> {
         &self.ids
     }
 
-    /// What objectives and step need beside logits.
+    /// What the objectives need beside logits.
     pub fn needs(&self) -> Needs {
-        self.run.objective.needs().union(self.run.step.needs())
+        self.run.objective.needs()
     }
 
     /// A training pass with the step's dropout.

@@ -29,6 +29,7 @@ use crate::environment::{device, model_folder};
 use crate::interrupt;
 use crate::progress::RunObserver;
 use crate::settings::{BadSettings, ModelSettings, ResolvedPhase, RunFile, TeacherSettings};
+use judge::Trained;
 
 /// Runs `limbeck finetune`.
 pub(crate) fn finetune(args: &FinetuneArgs, quiet: bool) -> anyhow::Result<()> {
@@ -157,7 +158,7 @@ impl Lessons {
     }
 
     fn needs(&self) -> Needs {
-        self.objective.needs().union(self.step.needs())
+        self.objective.needs()
     }
 }
 
@@ -323,8 +324,12 @@ impl Job {
             teacher.as_deref()
         });
         let summary = self.train(&mut run, &phases, &models)?;
-        let mut metrics = self.judge(&run, &sets, &models, &summary, started)?;
-        self.compare_with_teacher(&mut metrics, &sets, &models, teacher_on_dev)?;
+        let trained = Trained {
+            summary: &summary,
+            teacher_on_dev: teacher_on_dev.as_ref(),
+            started,
+        };
+        let metrics = self.judge(&run, &sets, &models, &trained)?;
         Ok(run.finish(&metrics)?)
     }
 

@@ -7,10 +7,10 @@ use super::Fillings;
 use super::gaps::Around;
 use crate::edit::WordText;
 use crate::transform::{Edit, EditKind, Transformation};
-use crate::{BoxError, Gap, MaskedLm};
+use crate::{BoxError, MaskedLm};
 
-/// A word that a masked language model expects beside another comes in there (BAE-I of Garg and Ramakrishnan 2020; the insertion of Li
-/// et al. 2021, which is before).
+/// A word that a masked language model expects beside another, and that is not the same, comes in there (BAE-I of Garg and Ramakrishnan
+/// 2020; the insertion of Li et al. 2021, which is before).
 #[derive(Clone)]
 pub struct MaskedInsert {
     /// The model; it sees the whole text.
@@ -39,21 +39,15 @@ impl Transformation for MaskedInsert {
         indices: &[usize],
         _: &mut dyn RngCore,
     ) -> Result<Vec<Edit>, BoxError> {
-        let around: Vec<Around<'_>> = indices
-            .iter()
-            .map(|&index| Around::beside(current, index, self.side))
-            .collect();
-        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
-        let mut edits = Vec::new();
-        for (&index, tokens) in indices.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
-            // A word is not doubled.
-            let others = tokens.into_iter().filter(|new| new != current.word(index));
-            edits.extend(others.map(|new| match self.side {
-                Side::Before => Edit::InsertBefore { index, new },
-                Side::After => Edit::InsertAfter { index, new },
-            }));
-        }
-        Ok(edits)
+        let around = |index| Around::beside(current, index, self.side);
+        let words = self
+            .fillings
+            .other_words(&*self.model, current, indices, around)?;
+        let edits = words.into_iter().map(|(index, new)| match self.side {
+            Side::Before => Edit::InsertBefore { index, new },
+            Side::After => Edit::InsertAfter { index, new },
+        });
+        Ok(edits.collect())
     }
 
     fn kind(&self) -> Option<EditKind> {

@@ -7,7 +7,7 @@ use super::gaps::Around;
 use crate::edit::WordText;
 use crate::lexicon::{Tagger, UniversalTag};
 use crate::transform::{Edit, EditKind, Transformation};
-use crate::{BoxError, Gap, MaskedLm};
+use crate::{BoxError, MaskedLm};
 
 /// Two neighbouring words for one that a masked language model expects in their place (the merge of Li et al. 2021).
 ///
@@ -31,17 +31,12 @@ impl Transformation for MaskedMerge {
         _: &mut dyn RngCore,
     ) -> Result<Vec<Edit>, BoxError> {
         let firsts = self.phrases(current, indices);
-        let around: Vec<Around<'_>> = firsts
-            .iter()
-            .map(|&index| Around::merging(current, index))
-            .collect();
-        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
-        let mut edits = Vec::new();
-        for (&index, tokens) in firsts.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
-            let others = tokens.into_iter().filter(|new| new != current.word(index));
-            edits.extend(others.map(|new| Edit::Merge { index, new }));
-        }
-        Ok(edits)
+        let around = |index| Around::merging(current, index);
+        let words = self
+            .fillings
+            .other_words(&*self.model, current, &firsts, around)?;
+        let edit = |(index, new)| Edit::Merge { index, new };
+        Ok(words.into_iter().map(edit).collect())
     }
 
     fn kind(&self) -> Option<EditKind> {

@@ -8,8 +8,9 @@ mod replace_and_insert;
 
 use serde::{Deserialize, Serialize};
 
-use crate::edit::is_one_word;
+use crate::edit::{WordText, is_one_word};
 use crate::{BoxError, Filling, Gap, MaskedLm};
+use gaps::Around;
 
 pub use insert::{MaskedInsert, Side};
 pub use merge::MaskedMerge;
@@ -67,5 +68,23 @@ impl Fillings {
             tokens.filter(has_letter).collect()
         };
         Ok(filled.into_iter().map(tokens).collect())
+    }
+
+    /// Words for the gap that `around` makes of each of `indices`, with the index; never the word that stands there.
+    fn other_words<'a>(
+        self,
+        model: &dyn MaskedLm,
+        current: &'a WordText,
+        indices: &[usize],
+        around: impl Fn(usize) -> Around<'a>,
+    ) -> Result<Vec<(usize, String)>, BoxError> {
+        let around: Vec<Around<'_>> = indices.iter().map(|&index| around(index)).collect();
+        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
+        let mut words = Vec::new();
+        for (&index, tokens) in indices.iter().zip(self.of(model, &gaps)?) {
+            let others = tokens.into_iter().filter(|new| new != current.word(index));
+            words.extend(others.map(|new| (index, new)));
+        }
+        Ok(words)
     }
 }

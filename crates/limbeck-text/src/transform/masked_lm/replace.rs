@@ -6,7 +6,7 @@ use super::Fillings;
 use super::gaps::Around;
 use crate::edit::WordText;
 use crate::transform::{Edit, EditKind, Transformation};
-use crate::{BoxError, Gap, MaskedLm};
+use crate::{BoxError, MaskedLm};
 
 /// A word for one that a masked language model expects in its place (BAE-R of Garg and Ramakrishnan 2020; the replacement of Li et al.
 /// 2021).
@@ -25,17 +25,12 @@ impl Transformation for MaskedReplace {
         indices: &[usize],
         _: &mut dyn RngCore,
     ) -> Result<Vec<Edit>, BoxError> {
-        let around: Vec<Around<'_>> = indices
-            .iter()
-            .map(|&index| Around::replacing(current, index))
-            .collect();
-        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
-        let mut edits = Vec::new();
-        for (&index, tokens) in indices.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
-            let others = tokens.into_iter().filter(|new| new != current.word(index));
-            edits.extend(others.map(|new| Edit::Replace { index, new }));
-        }
-        Ok(edits)
+        let around = |index| Around::replacing(current, index);
+        let words = self
+            .fillings
+            .other_words(&*self.model, current, indices, around)?;
+        let edit = |(index, new)| Edit::Replace { index, new };
+        Ok(words.into_iter().map(edit).collect())
     }
 
     fn kind(&self) -> Option<EditKind> {

@@ -27,16 +27,10 @@ impl Transformation for MaskedReplaceAndInsert {
         indices: &[usize],
         _: &mut dyn RngCore,
     ) -> Result<Vec<Edit>, BoxError> {
-        let around: Vec<Around<'_>> = indices
-            .iter()
-            .map(|&index| Around::replacing(current, index))
-            .collect();
-        let gaps: Vec<Gap<'_>> = around.iter().map(Around::gap).collect();
-        let mut replaced = Vec::new();
-        for (&index, tokens) in indices.iter().zip(self.fillings.of(&*self.model, &gaps)?) {
-            let others = tokens.into_iter().filter(|new| new != current.word(index));
-            replaced.extend(others.map(|new| (index, new)));
-        }
+        let around = |index| Around::replacing(current, index);
+        let replaced = self
+            .fillings
+            .other_words(&*self.model, current, indices, around)?;
         let sides = [Side::Before, Side::After];
         let around: Vec<Around<'_>> = replaced
             .iter()

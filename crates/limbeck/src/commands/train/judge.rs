@@ -1,6 +1,6 @@
 //! What a run came to: scores of the best model on every set, its size and its speed.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use limbeck_model::{SentenceClassifier, Target};
 use limbeck_report::{
@@ -15,6 +15,17 @@ use crate::commands::run::{folder_bytes, training_summary};
 use crate::commands::scores::{score, score_mapped};
 use crate::environment::peak_memory_bytes;
 
+/// A training that is over, and what its model is compared with.
+pub(super) struct Trained<'a> {
+    pub(super) summary: &'a Summary,
+    pub(super) teacher_on_dev: Option<&'a Evaluation>,
+    /// When this process began it.
+    pub(super) started: Instant,
+}
+
+/// How long the dev set is predicted again and again to measure speed; a pass that has begun is finished.
+const SPEED_TIME: Duration = Duration::from_secs(2);
+
 impl Job {
     /// Scores the best model on every set, and writes its predictions of the first held-out one.
     pub(super) fn judge(
@@ -22,8 +33,7 @@ impl Job {
         run: &RunDir,
         sets: &Sets,
         models: &Models,
-        summary: &Summary,
-        started: Instant,
+        trained: &Trained<'_>,
     ) -> anyhow::Result<Metrics> {
         let (student, max_tokens) = (
             &models.student,
@@ -31,7 +41,11 @@ impl Job {
         );
         let mut splits: Vec<SplitMetrics> = Vec::new();
         let dev = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
-        splits.push(score("dev", student, &dev, &sets.metrics, self.quiet)?.1);
+        let (on_dev, mut scores) = score("dev", student, &dev, &sets.metrics, self.quiet)?;
+        if let (Some(teacher), Target::Labels(_)) = (trained.teacher_on_dev, student.target()) {
+            scores.divergence = Some(divergence(&teacher.predictions, &on_dev.predictions));
+        }
+        splits.push(scores);
         let mut written = false;
         for NamedSet {
             name,
@@ -100,34 +114,14 @@ impl Job {
             headline,
             splits,
             training: Some(training_summary(
-                summary,
+                trained.summary,
                 sets.train.len(),
                 &self.file.train,
             )),
             sentences_per_s: Some(speed(sets, models, max_tokens)?),
             peak_memory_bytes: peak_memory_bytes(),
-            wall_time_s: summary.earlier_s + started.elapsed().as_secs_f64(),
+            wall_time_s: trained.summary.earlier_s + trained.started.elapsed().as_secs_f64(),
         })
-    }
-
-    /// How far the student is from its teacher on the dev set.
-    pub(super) fn compare_with_teacher(
-        &self,
-        metrics: &mut Metrics,
-        sets: &Sets,
-        models: &Models,
-        teacher: Option<Evaluation>,
-    ) -> anyhow::Result<()> {
-        let (Some(teacher), Target::Labels(_)) = (teacher, models.student.target()) else {
-            return Ok(());
-        };
-        let max_tokens = self.file.train.max_tokens.min(models.student.max_tokens());
-        let dev = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
-        let student = predict(&models.student, &dev, |_| {})?;
-        if let Some(split) = metrics.splits.iter_mut().find(|split| split.split == "dev") {
-            split.divergence = Some(divergence(&teacher.predictions, &student));
-        }
-        Ok(())
     }
 }
 
@@ -164,10 +158,10 @@ fn write_predictions(
     Ok(writer.finish()?)
 }
 
-/// Sentences per second, tokenising included, on the dev set; the median of three runs.
+/// Sentences per second, tokenising included, on the dev set; the median of up to three passes.
 fn speed(sets: &Sets, models: &Models, max_tokens: usize) -> anyhow::Result<f64> {
-    let mut rates = Vec::new();
-    for _ in 0..3 {
+    let (mut rates, begun) = (Vec::new(), Instant::now());
+    while rates.is_empty() || (rates.len() < 3 && begun.elapsed() < SPEED_TIME) {
         let started = Instant::now();
         let set = EncodedSet::new(&sets.dev, &models.tokenizer, max_tokens)?;
         predict(&models.student, &set, |_| {})?;
