@@ -205,6 +205,11 @@ fn what_cannot_be_meant_is_refused_before_the_first_row() {
     error: resource `wordnet`: missing from .limbeck/lexicon/wordnet; run `limbeck resources get wordnet`
     exit code 1
     "#);
+    assert_snapshot!(place.fails("augment --recipe tinybert --input dev.tsv"), @r#"
+    error: resource `glove-50d`: missing from .limbeck/vectors/glove-50d; run `limbeck resources get glove-50d`
+    resource `masked-lm`: missing from .limbeck/models/masked-lm; run `limbeck resources get minilm && limbeck init pretrain-mlm mlm.toml && limbeck pretrain mlm mlm.toml --model .limbeck/models/all-MiniLM-L6-v2 --set 'data.train=[{lines="TEXT"}]' --set 'data.dev=[{lines="HELD-OUT"}]' --out .limbeck/models/masked-lm`
+    exit code 1
+    "#);
     assert_snapshot!(place.fails("augment --recipe char-swap"), @r#"
     error: no run file; give one, or `--recipe` and `--input`
     exit code 2

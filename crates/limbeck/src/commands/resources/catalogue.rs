@@ -105,6 +105,17 @@ impl Resource {
         }
     }
 
+    /// What serves as `kind` where nothing else is named, with these word vectors.
+    pub(crate) fn usual(kind: Kind, vectors: Self) -> Self {
+        match kind {
+            Kind::WordNet => Self::WordNet,
+            Kind::WordVectors => vectors,
+            Kind::MaskedLm => Self::MaskedLm,
+            Kind::SentenceEncoder => Self::MiniLm,
+            Kind::Tagger => Self::NltkTagger,
+        }
+    }
+
     /// What is known of it.
     pub(crate) fn entry(self) -> &'static Entry {
         match self {
@@ -135,20 +146,17 @@ impl Recipe {
     }
 
     fn new(name: &'static str, required: &[Kind], vectors: Resource) -> Self {
-        let (mut needs, mut optional) = (Vec::new(), Vec::new());
-        for kind in required {
-            match kind {
-                Kind::WordNet => needs.push(Resource::WordNet),
-                Kind::WordVectors => needs.push(vectors),
-                Kind::MaskedLm => needs.push(Resource::MaskedLm),
-                Kind::SentenceEncoder => needs.push(Resource::MiniLm),
-                Kind::Tagger => optional.push(Resource::NltkTagger),
-            }
-        }
+        // The tagger that is built in does where there is no other.
+        let (optional, needs): (Vec<Kind>, Vec<Kind>) =
+            required.iter().partition(|&&kind| kind == Kind::Tagger);
+        let usual = |kinds: Vec<Kind>| {
+            let kinds = kinds.into_iter();
+            kinds.map(|kind| Resource::usual(kind, vectors)).collect()
+        };
         Self {
             name,
-            needs,
-            optional,
+            needs: usual(needs),
+            optional: usual(optional),
         }
     }
 

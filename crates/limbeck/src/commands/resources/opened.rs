@@ -49,6 +49,19 @@ pub(crate) struct ResourceSettings {
     pub(crate) sentence_encoder: Option<String>,
 }
 
+impl ResourceSettings {
+    /// Whether it names none of this kind, so that the usual one has to be there; a tagger is built in.
+    fn lacks(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::WordNet => self.wordnet.is_none(),
+            Kind::WordVectors => self.word_vectors.is_none(),
+            Kind::MaskedLm => self.masked_lm.is_none(),
+            Kind::SentenceEncoder => self.sentence_encoder.is_none(),
+            Kind::Tagger => false,
+        }
+    }
+}
+
 /// What was opened, and the files and folders that it was read from.
 pub(crate) struct Opened {
     pub(crate) resources: Resources,
@@ -101,24 +114,25 @@ pub(crate) fn open_required(
     device: &Device,
 ) -> anyhow::Result<Opened> {
     let needs = |kind| required.contains(&kind);
-    // Everything is looked for before the first is read.
-    let wordnet = needs(Kind::WordNet)
-        .then(|| place(settings.wordnet.as_deref(), Resource::WordNet, store))
-        .transpose()?;
-    let vectors = needs(Kind::WordVectors)
-        .then(|| place(settings.word_vectors.as_deref(), usual_vectors, store))
-        .transpose()?;
+    // Everything is looked for before the first is read, so that all that is missing is named at once.
+    let looked_for = required.iter().filter(|&&kind| settings.lacks(kind));
+    let looked_for: Vec<Resource> = looked_for
+        .map(|&kind| Resource::usual(kind, usual_vectors))
+        .collect();
+    store.require(&looked_for, Depth::Sizes)?;
+    let usual = |kind| store.folder(Resource::usual(kind, usual_vectors));
+    let place = |stated: &Option<PathBuf>, kind| stated.clone().unwrap_or_else(|| usual(kind));
+    let model = |stated: &Option<String>, kind| {
+        let usual = || usual(kind).to_string_lossy().into_owned();
+        let name = stated.clone().unwrap_or_else(usual);
+        let folder = model_folder(&name, false)?;
+        anyhow::Ok((name, folder))
+    };
     let masked_lm = needs(Kind::MaskedLm)
-        .then(|| model(settings.masked_lm.as_deref(), Resource::MaskedLm, store))
+        .then(|| model(&settings.masked_lm, Kind::MaskedLm))
         .transpose()?;
     let encoder = needs(Kind::SentenceEncoder)
-        .then(|| {
-            model(
-                settings.sentence_encoder.as_deref(),
-                Resource::MiniLm,
-                store,
-            )
-        })
+        .then(|| model(&settings.sentence_encoder, Kind::SentenceEncoder))
         .transpose()?;
     let mut resources = Resources::default();
     let mut places = BTreeMap::new();
@@ -127,11 +141,13 @@ pub(crate) fn open_required(
         resources.tagger = Some(tagger);
         places.extend(folder.map(|folder| (Kind::Tagger, folder)));
     }
-    if let Some(folder) = wordnet {
+    if needs(Kind::WordNet) {
+        let folder = place(&settings.wordnet, Kind::WordNet);
         resources.synonyms = Some(Arc::new(WordNet::open(&folder)?));
         places.insert(Kind::WordNet, folder);
     }
-    if let Some(path) = vectors {
+    if needs(Kind::WordVectors) {
+        let path = place(&settings.word_vectors, Kind::WordVectors);
         places.insert(Kind::WordVectors, path.clone());
         let source = vector_source(path, settings);
         resources.word_vectors = Some(Arc::<dyn WordNeighbours>::from(vectors::open(&source)?));
@@ -147,29 +163,6 @@ pub(crate) fn open_required(
         places.insert(Kind::SentenceEncoder, folder);
     }
     Ok(Opened { resources, places })
-}
-
-/// The path stated, or the resource's own place if it is there.
-fn place(stated: Option<&Path>, resource: Resource, store: &Store) -> anyhow::Result<PathBuf> {
-    if let Some(path) = stated {
-        return Ok(path.to_owned());
-    }
-    store.require(&[resource], Depth::Sizes)?;
-    Ok(store.folder(resource))
-}
-
-/// A model's name and folder.
-fn model(
-    stated: Option<&str>,
-    resource: Resource,
-    store: &Store,
-) -> anyhow::Result<(String, PathBuf)> {
-    let name = match stated {
-        Some(name) => name.to_owned(),
-        None => place(None, resource, store)?.to_string_lossy().into_owned(),
-    };
-    let folder = model_folder(&name, false)?;
-    Ok((name, folder))
 }
 
 /// The tagger, and its folder where it is not the one built in.
