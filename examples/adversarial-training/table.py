@@ -102,7 +102,7 @@ def main():
     masked = runs / "masked-lm/metrics.json"
     if masked.is_file():
         split = json.loads(masked.read_text())["splits"][0]
-        found = {name: round(value["value"], 3) for name, value in split["metrics"].items()}
+        found = ", ".join(f"{name} {value['value']:.3f}" for name, value in split["metrics"].items())
         print(f"\nBAE's language model on all {split['examples']} dev sentences: {found}")
 
 
