@@ -226,7 +226,7 @@ pub(crate) struct SplitSettings {
     pub(crate) seed: u64,
 }
 
-/// `[data] train-sample`: rows drawn without replacement, kept in their order.
+/// `[data] train-sample`, and `sample` of an extra set: rows drawn without replacement, kept in their order.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct SampleSettings {
@@ -248,6 +248,9 @@ pub(crate) struct ExtraSet {
     /// What each of the model's labels is called in the set, where its labels are others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) label_map: BTreeMap<String, String>,
+    /// A part of the set, where all of it takes too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sample: Option<SampleSettings>,
 }
 
 impl RunFile {

@@ -12,7 +12,7 @@ use limbeck_text::{
 use rand::seq::index;
 
 use crate::commands::training_set::{Labels, TrainingFiles, TrainingSet, transfer_rows};
-use crate::settings::{BadSettings, DataSettings, SampleSettings};
+use crate::settings::{BadSettings, DataSettings, ExtraSet, SampleSettings};
 
 /// A set to score a model on.
 pub(crate) struct NamedSet {
@@ -58,6 +58,17 @@ impl NamedSet {
             map: Some(map),
             ..Self::new(name, spec, examples)
         })
+    }
+
+    /// The same of an extra set, or of the part of it that is asked for.
+    fn read_extra(
+        extra: &ExtraSet,
+        kind: &TaskKind,
+        map: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
+        let mut set = Self::read(&extra.name, &extra.set, kind, map)?;
+        set.examples = sample(set.examples, extra.sample, "extra.sample", "extra sample")?;
+        Ok(set)
     }
 }
 
@@ -151,7 +162,7 @@ impl Sets {
         }
         held_out.extend(held_out_sets(data, &kind)?);
         let metrics = metrics(data, &kind)?;
-        let mut train = sample(train, data.train_sample)?;
+        let mut train = sample(train, data.train_sample, "train-sample", "training sample")?;
         train.extend(transfer_rows(&data.transfer, first_id)?);
         Ok(Self {
             train: TrainingSet::Memory(with_split(train, data)?),
@@ -220,7 +231,7 @@ impl Sets {
             } else {
                 &extra.label_map
             };
-            all.push(NamedSet::read(&extra.name, &extra.set, &kind, map)?);
+            all.push(NamedSet::read_extra(extra, &kind, map)?);
         }
         if all.is_empty() {
             return Err(BadSettings::new(
@@ -255,18 +266,23 @@ fn check_names(data: &DataSettings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rows that [`SampleSettings`] chooses.
-fn sample(rows: Vec<Example>, settings: Option<SampleSettings>) -> anyhow::Result<Vec<Example>> {
+/// The rows that [`SampleSettings`], found under `data.{key}`, choose; `stream` names the draw.
+fn sample(
+    rows: Vec<Example>,
+    settings: Option<SampleSettings>,
+    key: &str,
+    stream: &str,
+) -> anyhow::Result<Vec<Example>> {
     let Some(SampleSettings { rows: wanted, seed }) = settings else {
         return Ok(rows);
     };
     if wanted == 0 {
-        return Err(BadSettings::new(
-            "`data.train-sample.rows`: found 0, expected 1 or more; leave the key out for all rows",
-        )
-        .into());
+        let problem = format!(
+            "`data.{key}.rows`: found 0, expected 1 or more; leave the key out for all rows"
+        );
+        return Err(BadSettings::new(problem).into());
     }
-    let mut random = limbeck_model::generator(seed, "training sample");
+    let mut random = limbeck_model::generator(seed, stream);
     let mut chosen = vec![false; rows.len()];
     for row in index::sample(&mut random, rows.len(), wanted.min(rows.len())) {
         chosen[row] = true;
@@ -293,12 +309,11 @@ fn with_split(train: Vec<Example>, data: &DataSettings) -> anyhow::Result<Vec<Ex
 /// The test set, and the extra ones.
 fn held_out_sets(data: &DataSettings, kind: &TaskKind) -> anyhow::Result<Vec<NamedSet>> {
     let own = BTreeMap::new();
-    let test = data.test.iter().map(|spec| ("test", spec, &own));
+    let test = data.test.iter();
+    let test = test.map(|spec| NamedSet::read("test", spec, kind, &own));
     let extra = data.extra.iter();
-    let extra = extra.map(|extra| (extra.name.as_str(), &extra.set, &extra.label_map));
-    test.chain(extra)
-        .map(|(name, spec, map)| NamedSet::read(name, spec, kind, map))
-        .collect()
+    let extra = extra.map(|extra| NamedSet::read_extra(extra, kind, &extra.label_map));
+    test.chain(extra).collect()
 }
 
 fn target(kind: &TaskKind) -> Target {

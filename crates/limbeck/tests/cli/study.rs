@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::place::Place;
 
@@ -276,6 +277,47 @@ fn a_sample_of_the_training_set_depends_on_its_own_seed() {
         place.fails("finetune finetune.toml --set data.train-sample={rows=0} --out runs/none");
     assert!(
         error.contains("`data.train-sample.rows`: found 0"),
+        "{error}"
+    );
+
+    // Of a further set, in a run and in an evaluation: the same rows each time, in their order.
+    let extra = |rows: usize| {
+        format!(
+            "--set data.extra=[{{name=\"part\",sample={{rows={rows}}},set={{path=\"dev.tsv\"}}}}]"
+        )
+    };
+    place.succeeds(&format!(
+        "finetune finetune.toml {} --out runs/part",
+        extra(17)
+    ));
+    let part = place.json("runs/part/metrics.json")["splits"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&part["split"], &part["examples"]),
+        (&json!("part"), &json!(17))
+    );
+    place.succeeds(&format!(
+        "evaluate runs/part --data finetune.toml {} --out out",
+        extra(17)
+    ));
+    let all = place.text("out/dev.tsv");
+    let mut all = all.lines();
+    assert!(
+        place
+            .text("out/part.tsv")
+            .lines()
+            .all(|row| all.any(|other| other == row))
+    );
+    let error = place.fails(&format!(
+        "finetune finetune.toml {} --out runs/none",
+        extra(0)
+    ));
+    assert!(
+        error.contains("`data.extra.sample.rows`: found 0"),
         "{error}"
     );
 }
