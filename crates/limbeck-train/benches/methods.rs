@@ -4,7 +4,8 @@
 //! step of each method in turn, several rounds, and prints for each the ratios to vanilla distillation in the same round, of
 //! wall time and of processor's time: median, smallest and largest. The teacher's outputs are at hand, as from a store; for
 //! texts that a generator writes it computes. The generator is the model with a fresh masked-LM head. Also: `--student`, as
-//! `[student]` in a run file; `--only a,b`; `--rounds`, `--steps`, `--threads`.
+//! `[student]` in a run file; `--labels`, how many there are, two or more, beyond two none of which occurs; `--only a,b`;
+//! `--rounds`, `--steps`, `--threads`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -125,6 +126,7 @@ struct Arguments {
     model: PathBuf,
     data: PathBuf,
     student: String,
+    labels: usize,
     only: Vec<String>,
     rounds: usize,
     steps: u64,
@@ -136,6 +138,7 @@ fn arguments() -> Arguments {
         model: PathBuf::new(),
         data: PathBuf::new(),
         student: "layers = { bottom = 3 }".into(),
+        labels: 2,
         only: Vec::new(),
         rounds: 5,
         steps: 12,
@@ -153,6 +156,7 @@ fn arguments() -> Arguments {
             "--model" => parsed.model = value.into(),
             "--data" => parsed.data = value.into(),
             "--student" => parsed.student = value,
+            "--labels" => parsed.labels = value.parse().expect("a number"),
             "--only" => parsed.only = value.split(',').map(str::to_owned).collect(),
             "--rounds" => parsed.rounds = value.parse().expect("a number"),
             "--steps" => parsed.steps = value.parse().expect("a number"),
@@ -238,7 +242,8 @@ fn spread(mut values: Vec<f64>) -> [f64; 3] {
 impl Bench {
     fn open(arguments: Arguments) -> Self {
         limbeck_ops::start_threads(arguments.threads).expect("first pool");
-        let names = ["negative", "positive"].map(str::to_owned).to_vec();
+        let mut names = ["negative", "positive"].map(str::to_owned).to_vec();
+        names.extend((2..arguments.labels).map(|label| format!("label {label}")));
         let target = Target::Labels(names.clone());
         let model = SentenceClassifier::open(&arguments.model, Some(&target), 1, &Device::Cpu)
             .expect("a model");
