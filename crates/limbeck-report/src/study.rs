@@ -26,6 +26,16 @@ pub struct StudyEntry {
     pub metrics: Metrics,
 }
 
+/// What stands in a teacher's row for student and method.
+const TEACHER: (&str, &str) = ("teacher", "fine-tuning");
+
+impl StudyEntry {
+    fn lesson_names(&self) -> (&str, &str) {
+        let lesson = self.lesson.as_ref();
+        lesson.map_or(TEACHER, |(student, method)| (student, method))
+    }
+}
+
 /// All finished runs of a study.
 #[derive(Debug, Clone)]
 pub struct StudyResults {
@@ -87,6 +97,40 @@ impl StudyResults {
             columns,
             rows,
             notes: NOTES.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// One row per number of every run: each set's metrics and, of a distilled run, its divergence from the teacher.
+    pub fn scores(&self) -> Table {
+        let words = ["task", "student", "method"].map(Column::words);
+        let mut columns = words.to_vec();
+        columns.push(Column::numbers("seed"));
+        columns.extend(["split", "metric"].map(Column::words));
+        columns.push(Column::numbers("value"));
+        let mut rows = Vec::new();
+        for entry in &self.entries {
+            let (student, method) = entry.lesson_names();
+            for split in &entry.metrics.splits {
+                let scores = split.metrics.iter();
+                let scores = scores.map(|(name, score)| (name.as_str(), score.value));
+                let divergence = split.divergence.map(|value| ("divergence", value));
+                for (metric, value) in scores.chain(divergence) {
+                    rows.push(vec![
+                        Cell::Text(entry.task.clone()),
+                        Cell::Text(student.to_owned()),
+                        Cell::Text(method.to_owned()),
+                        Cell::Count(entry.seed),
+                        Cell::Text(split.split.clone()),
+                        Cell::Text(metric.to_owned()),
+                        Cell::Number(value),
+                    ]);
+                }
+            }
+        }
+        Table {
+            columns,
+            rows,
+            notes: Vec::new(),
         }
     }
 
@@ -176,7 +220,7 @@ impl StudyResults {
         self.entries.iter().filter(fits).map(|entry| &entry.metrics)
     }
 
-    fn scores(&self, set: &ScoredSet, lesson: Option<(&str, &str)>) -> Vec<f64> {
+    fn scores_on(&self, set: &ScoredSet, lesson: Option<(&str, &str)>) -> Vec<f64> {
         let scores = self.runs(&set.task, lesson);
         scores
             .filter_map(|run| run.score(&set.split, &set.metric))
@@ -187,10 +231,10 @@ impl StudyResults {
     fn row(&self, lesson: Option<(&str, &str)>, sets: &[ScoredSet]) -> Vec<Cell> {
         let summaries: Vec<Option<Summary>> = sets
             .iter()
-            .map(|set| Summary::of(&self.scores(set, lesson)))
+            .map(|set| Summary::of(&self.scores_on(set, lesson)))
             .collect();
         let seeds = summaries.iter().flatten().map(|s| s.count).max();
-        let (student, method) = lesson.unwrap_or(("teacher", "fine-tuning"));
+        let (student, method) = lesson.unwrap_or(TEACHER);
         let mut row = vec![
             Cell::Text(student.into()),
             Cell::Text(method.into()),
@@ -233,7 +277,7 @@ impl StudyResults {
     fn verdict(&self, sets: &[ScoredSet], own: (&str, &str), control: (&str, &str)) -> Cell {
         let (mut ahead, mut clear, mut behind, mut all, mut fewest) = (0, 0, 0, 0, usize::MAX);
         for set in sets.iter().filter(|set| set.is_headline) {
-            let of = |lesson| Summary::of(&self.scores(set, Some(lesson)));
+            let of = |lesson| Summary::of(&self.scores_on(set, Some(lesson)));
             if let (Some(own), Some(control)) = (of(own), of(control)) {
                 all += 1;
                 fewest = fewest.min(own.count).min(control.count);

@@ -10,7 +10,7 @@ fn metrics(score: f64, samples_per_s: f64) -> Metrics {
         "model": { "name": "m", "kind": "bert", "parameters": 1, "embedding_parameters": 0, "size_bytes": 1 },
         "headline": { "split": "dev", "metric": "accuracy" },
         "splits": [
-            { "split": "dev", "examples": 10, "metrics": { "accuracy": { "value": score } }, "loss": 0.0 },
+            { "split": "dev", "examples": 10, "metrics": { "accuracy": { "value": score } }, "loss": 0.0, "divergence": 0.125 },
             { "split": "hans", "examples": 10, "metrics": { "accuracy": { "value": score / 2.0 } }, "loss": 0.0 },
         ],
         "training": { "best": selected, "last": selected, "samples_per_s": samples_per_s },
@@ -80,6 +80,26 @@ fn few_seeds_and_overlapping_scores_are_no_lead() {
     );
     let few = study(&[("labels", &[0.5, 0.6], 1.0), ("soft", &[0.3, 0.2], 1.0)]);
     assert_eq!(soft(&few)[4], "ahead of labels on 0 of 1; too few seeds");
+}
+
+#[test]
+fn every_number_of_a_run_is_listed() {
+    let mut study = study(&[("soft", &[0.7], 1.0)]);
+    study.add(StudyEntry {
+        task: "T".into(),
+        lesson: None,
+        seed: 4,
+        metrics: metrics(0.75, 1.0),
+    });
+    insta::assert_snapshot!(study.scores().to_csv(), @"
+    task,student,method,seed,split,metric,value
+    T,small,soft,1,dev,accuracy,0.7
+    T,small,soft,1,dev,divergence,0.125
+    T,small,soft,1,hans,accuracy,0.35
+    T,teacher,fine-tuning,4,dev,accuracy,0.75
+    T,teacher,fine-tuning,4,dev,divergence,0.125
+    T,teacher,fine-tuning,4,hans,accuracy,0.375
+    ");
 }
 
 #[test]

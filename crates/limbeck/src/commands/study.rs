@@ -200,6 +200,8 @@ impl Study<'_> {
         atomic_write(out.join("study.json"), json.as_bytes())?;
         let table = results.table();
         atomic_write(out.join("study.csv"), table.to_csv().as_bytes())?;
+        let scores = results.scores().to_csv();
+        atomic_write(out.join("scores.csv"), scores.as_bytes())?;
         atomic_write(out.join("study.md"), table.to_markdown().as_bytes())?;
         Ok(())
     }

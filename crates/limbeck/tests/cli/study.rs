@@ -168,6 +168,11 @@ fn a_study_trains_everything_and_goes_on() {
         .unwrap()
         .len();
     assert_eq!(runs, 1 + 2 * 2 * 2);
+    let scores = place.text("studies/two/scores.csv");
+    assert!(
+        scores.contains("\nTiny,BiLSTM,vanilla KD,2,dev,divergence,"),
+        "{scores}"
+    );
     // The same again trains nothing, and shows the same table; so does looking at it only.
     let before = place.read("studies/two/tiny/teacher/provenance.json");
     assert_eq!(place.succeeds("study study.toml --out studies/two"), table);
