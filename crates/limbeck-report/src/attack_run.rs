@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
-use crate::files::{CONFIG, LOCK, LOG, METRICS, PROVENANCE, config_text, read_json, write_json};
+use crate::files::{CONFIG, LOG, METRICS, PROVENANCE, config_text, read_json, write_json};
+use crate::run_state::remove_leftovers;
 use crate::settings::{check_inputs, check_settings};
 use crate::{
     AttackMetrics, AttackRecord, Provenance, ReportError, Result, RunDir, RunState, atomic_write,
@@ -116,7 +117,7 @@ impl AttackRun {
         // An attack has no training log.
         let _ = fs::remove_file(path.join(LOG));
         write_json(&path.join(METRICS), &metrics)?;
-        let _ = fs::remove_file(path.join(LOCK));
+        remove_leftovers(&path);
         Ok(FinishedAttack {
             path,
             metrics,
@@ -155,6 +156,11 @@ impl FinishedAttack {
         check_settings(&self.path.join(CONFIG), &config_text(&self.path, config)?)?;
         let path = self.path.join(PROVENANCE);
         check_inputs(&path, &read_json(&path, "provenance record")?, provenance)
+    }
+
+    /// Removes what a process killed between its last result and its end left behind.
+    pub fn tidy(&self) {
+        remove_leftovers(&self.path);
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) const LOG: &str = "log.jsonl";
 pub(crate) const METRICS: &str = "metrics.json";
 pub(crate) const PREDICTIONS: &str = "predictions.tsv";
 pub(crate) const LOCK: &str = ".lock";
+pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// Replaces the file at `path` by `contents`: a reader sees the old file or the new one, never a part.
 pub fn atomic_write(path: impl AsRef<Path>, contents: &[u8]) -> Result<()> {

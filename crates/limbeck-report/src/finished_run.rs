@@ -7,13 +7,14 @@ use serde::de::DeserializeOwned;
 use crate::files::{
     CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, config_text, read_json, read_toml,
 };
+use crate::run_state::remove_leftovers;
 use crate::settings::{check_inputs, check_settings};
 use crate::{
     LogRecord, Metrics, Predictions, Provenance, ReportError, Result, RunState, read_log,
     read_predictions,
 };
 
-/// A run with all its results; it is never changed.
+/// A run with all its results, which never change.
 #[derive(Debug, Clone)]
 pub struct FinishedRun {
     path: PathBuf,
@@ -52,6 +53,11 @@ impl FinishedRun {
         let config = config_text(&self.path, config)?;
         check_settings(&self.path.join(CONFIG), &config)?;
         check_inputs(&self.path.join(PROVENANCE), &self.provenance, provenance)
+    }
+
+    /// Removes what a process killed between its last result and its end left behind.
+    pub fn tidy(&self) {
+        remove_leftovers(&self.path);
     }
 
     /// The run's folder.

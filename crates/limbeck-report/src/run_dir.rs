@@ -5,12 +5,12 @@ use fs_err as fs;
 use serde::Serialize;
 
 use crate::files::{
-    CONFIG, LOCK, LOG, METRICS, PREDICTIONS, PROVENANCE, config_text, json_text, read_json,
+    CHECKPOINT, CONFIG, LOG, METRICS, PREDICTIONS, PROVENANCE, config_text, json_text, read_json,
     write_json,
 };
 use crate::lock::Lock;
 use crate::record::parse_log;
-use crate::run_state::remove_partial_files;
+use crate::run_state::{remove_leftovers, remove_partial_files};
 use crate::settings::{check_inputs, check_settings};
 use crate::{
     FinishedRun, LogRecord, Metrics, PredictionWriter, Provenance, ReportError, Result, Resumption,
@@ -121,7 +121,7 @@ impl RunDir {
 
     /// The folder for what training needs to continue.
     pub fn checkpoint_path(&self) -> PathBuf {
-        self.path.join("checkpoint")
+        self.path.join(CHECKPOINT)
     }
 
     /// The folder for TensorBoard's event files.
@@ -170,9 +170,7 @@ impl RunDir {
         let log = self.path.join(LOG);
         self.log.sync_all().map_err(ReportError::write(&log))?;
         write_json(&self.path.join(METRICS), metrics)?;
-        // The run is complete: what remains behind now only takes room.
-        let _ = fs::remove_dir_all(self.checkpoint_path());
-        let _ = fs::remove_file(self.path.join(LOCK));
+        remove_leftovers(&self.path);
         FinishedRun::open(&self.path)
     }
 }

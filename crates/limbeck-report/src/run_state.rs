@@ -2,7 +2,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use crate::files::{CONFIG, LOCK, METRICS, PROVENANCE};
+use crate::files::{CHECKPOINT, CONFIG, LOCK, METRICS, PROVENANCE};
 use crate::{ReportError, Result};
 use limbeck_text::PARTIAL;
 
@@ -96,4 +96,10 @@ pub(crate) fn remove_partial_files(folder: &Path) -> Result<()> {
         fs::remove_file(&path).map_err(ReportError::write(&path))?;
     }
     Ok(())
+}
+
+/// Removes what a finished run has no use for. What cannot be removed only takes room.
+pub(crate) fn remove_leftovers(folder: &Path) {
+    let _ = fs::remove_dir_all(folder.join(CHECKPOINT));
+    let _ = fs::remove_file(folder.join(LOCK));
 }

@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "the other test file uses the rest")]
 mod support;
 
+use std::io;
 use std::path::Path;
 
 use fs_err as fs;
@@ -65,21 +66,28 @@ fn a_finished_run_reads_back() {
     assert_eq!(*run.metrics(), metrics);
     assert_eq!(run.log().unwrap(), [step(1), eval(1, 0.5)]);
     assert_eq!(run.predictions().unwrap().rows, [row]);
-    let mut names: Vec<_> = fs::read_dir(&path)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let kept = [
+        "config.toml",
+        "log.jsonl",
+        "metrics.json",
+        "predictions.tsv",
+        "provenance.json",
+    ];
+    assert_eq!(names(&path), kept);
+
+    // As a process killed before it removed them leaves them.
+    fs::create_dir(path.join("checkpoint")).unwrap();
+    fs::write(path.join("checkpoint/state.json"), "").unwrap();
+    fs::write(path.join(".lock"), "17").unwrap();
+    run.tidy();
+    assert_eq!(names(&path), kept);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
     names.sort();
-    assert_eq!(
-        names,
-        [
-            "config.toml",
-            "log.jsonl",
-            "metrics.json",
-            "predictions.tsv",
-            "provenance.json"
-        ]
-    );
+    names
 }
 
 #[test]

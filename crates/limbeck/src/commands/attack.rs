@@ -350,6 +350,7 @@ impl Work<'_> {
             .with_context(|| {
                 format!("{out}: holds a finished attack with other settings or inputs; choose another `--out`, or remove the folder")
             })?;
+        finished.tidy();
         tracing::info!("{out}: already finished; nothing to do");
         Ok(finished)
     }

@@ -51,11 +51,7 @@ pub(crate) fn already_finished(
         let out = out.display();
         format!("{out}: holds a finished run with other settings or inputs; choose another `--out`, or remove the folder")
     })?;
-    // A kill between the results and the tidying up leaves state that nothing needs.
-    let checkpoint = out.join("checkpoint");
-    if checkpoint.is_dir() {
-        fs_err::remove_dir_all(checkpoint)?;
-    }
+    finished.tidy();
     tracing::info!("{}: already finished; nothing to do", out.display());
     Ok(finished)
 }

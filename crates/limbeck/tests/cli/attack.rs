@@ -105,7 +105,9 @@ fn an_attack_that_was_killed_ends_as_if_nothing_had_happened() {
     assert!(interrupted > 0, "no kill hit the attack");
     assert_eq!(files(&place, "runs/killed"), files(&place, "runs/whole"));
     // Asked again there is nothing to do; with other settings the folder is another's.
+    place.write("runs/killed/.lock", "17");
     place.succeeds(&killed);
+    assert!(!place.path("runs/killed/.lock").exists());
     let other = place.fails(&format!("{ATTACK} --query-budget 5 --out runs/killed"));
     assert!(other.contains("other settings"), "{other}");
     place.write("test.tsv", table(5, 40));

@@ -198,11 +198,14 @@ fn a_finished_run_has_nothing_to_do() {
     let command = "finetune finetune.toml --out runs/teacher";
     let first = place.succeeds(command);
     let results = place.results("runs/teacher");
+    // As a process killed before it removed it leaves it.
+    place.write("runs/teacher/.lock", "17");
     let second = place.run(command);
     assert_eq!(String::from_utf8(second.stdout).unwrap(), first);
     assert_snapshot!(String::from_utf8(second.stderr).unwrap(), @" INFO runs/teacher: already finished; nothing to do");
     assert_eq!(second.status.code(), Some(0));
     assert!(place.results("runs/teacher") == results);
+    assert!(!place.path("runs/teacher/.lock").exists());
 }
 
 #[test]
