@@ -20,13 +20,15 @@ use sha2::{Digest, Sha256};
 
 use crate::TrainError;
 use crate::data::EncodedSet;
-use crate::evaluate::TOKEN_BUDGET;
+use crate::evaluate::{Predictions, TOKEN_BUDGET, predict_rows};
 use crate::store::{claim, map};
 use crate::survey::{Survey, hex};
 use crate::teacher::{Signal, Teacher};
 
 /// Rows computed and written together: the unit that an interruption may lose.
 const CHUNK: usize = 512;
+
+const LOGITS: &str = "logits.f32";
 
 /// What stored outputs belong to; outputs with another header are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +123,22 @@ impl CacheHeader {
         hex(&Sha256::digest(text))
     }
 
+    /// Whether `folder` holds all outputs that a header of this name belongs to.
+    pub fn is_whole(&self, folder: &Path) -> bool {
+        let bytes = self.examples * self.outputs * 4;
+        fs::metadata(folder.join(LOGITS)).is_ok_and(|file| file.len() == bytes as u64)
+    }
+
+    fn mismatch(&self, found: &Self, folder: &Path) -> Option<TrainError> {
+        let (what, found, expected) = found.first_difference(self)?;
+        Some(TrainError::CacheMismatch {
+            path: folder.to_owned(),
+            what,
+            found,
+            expected,
+        })
+    }
+
     fn first_difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
@@ -186,20 +204,33 @@ impl StoredTeacher {
         set: &EncodedSet,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Self, TrainError> {
-        let mismatch = |found: &CacheHeader| {
-            let (what, found, expected) = found.first_difference(&header)?;
-            Some(TrainError::CacheMismatch {
-                path: folder.to_owned(),
-                what,
-                found,
-                expected,
-            })
-        };
         {
-            let _lock = claim(folder, &header, mismatch)?;
+            let _lock = claim(folder, &header, |found| header.mismatch(found, folder))?;
             make(folder, &header, model, set, go_on)?;
         }
         Self::open(folder, header, set)
+    }
+
+    /// Stores logits that were computed already, unless they are there. Fails when the folder holds outputs of something else.
+    ///
+    /// # Panics
+    ///
+    /// If the header asks for hidden states, or for another number of logits.
+    pub fn keep(
+        folder: &Path,
+        header: &CacheHeader,
+        predictions: &Predictions,
+    ) -> Result<(), TrainError> {
+        assert_eq!(
+            (header.states, header.examples, header.outputs),
+            (0, predictions.len(), predictions.outputs),
+            "logits of all examples, and nothing else"
+        );
+        let _lock = claim(folder, header, |found| header.mismatch(found, folder))?;
+        if !header.is_whole(folder) {
+            limbeck_text::atomic_write(folder.join(LOGITS), &bytes(&predictions.logits))?;
+        }
+        Ok(())
     }
 
     fn open(folder: &Path, header: CacheHeader, set: &EncodedSet) -> Result<Self, TrainError> {
@@ -213,7 +244,7 @@ impl StoredTeacher {
             }));
         }
         let logits = header.examples * header.outputs * 4;
-        let logits = map(&folder.join("logits.f32"), logits)?;
+        let logits = map(&folder.join(LOGITS), logits)?;
         let tokens = match header.hidden.as_str() {
             "all" => starts[set.len()],
             _ => header.examples,
@@ -243,6 +274,17 @@ impl StoredTeacher {
     /// One example's logits.
     pub fn logits(&self, row: usize) -> Vec<f32> {
         read(&self.logits, row * self.header.outputs, self.header.outputs)
+    }
+
+    /// All examples' logits.
+    pub fn predictions(&self) -> Predictions {
+        let CacheHeader {
+            examples, outputs, ..
+        } = self.header;
+        Predictions {
+            logits: read(&self.logits, 0, examples * outputs),
+            outputs,
+        }
     }
 }
 
@@ -336,7 +378,7 @@ fn make(
     let mut logits_file = fs::OpenOptions::new()
         .create(true)
         .append(true)
-        .open(folder.join("logits.f32"))?;
+        .open(folder.join(LOGITS))?;
     let mut hidden_out = match needs {
         HiddenStates::None => None,
         _ => Some(
@@ -400,6 +442,9 @@ fn compute(
     hidden: HiddenStates,
     header: &CacheHeader,
 ) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+    if hidden == HiddenStates::None {
+        return Ok((predict_rows(model, set, rows, |_| {})?.logits, Vec::new()));
+    }
     let lengths: Vec<usize> = rows.iter().map(|&row| set.length(row)).collect();
     let CacheHeader {
         outputs,

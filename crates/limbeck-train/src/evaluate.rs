@@ -86,11 +86,24 @@ pub fn predict(
     set: &EncodedSet,
     progress: impl FnMut(usize) + Send,
 ) -> Result<Predictions, TrainError> {
+    let rows: Vec<usize> = (0..set.len()).collect();
+    predict_rows(model, set, &rows, progress)
+}
+
+/// [`predict`] for the examples at `rows`, in their order.
+pub(crate) fn predict_rows(
+    model: &SentenceClassifier,
+    set: &EncodedSet,
+    rows: &[usize],
+    progress: impl FnMut(usize) + Send,
+) -> Result<Predictions, TrainError> {
     let outputs = model.target().outputs();
-    let batches = batches_by_tokens(&set.lengths(), TOKEN_BUDGET);
-    let results = Mutex::new((vec![0.0; set.len() * outputs], 0, progress));
-    let one = |rows: &Vec<usize>| -> Result<(), TrainError> {
-        let output = model.forward(&set.batch(rows), Needs::NOTHING, &Pass::EVALUATE)?;
+    let lengths: Vec<usize> = rows.iter().map(|&row| set.length(row)).collect();
+    let batches = batches_by_tokens(&lengths, TOKEN_BUDGET);
+    let results = Mutex::new((vec![0.0; rows.len() * outputs], 0, progress));
+    let one = |indices: &Vec<usize>| -> Result<(), TrainError> {
+        let chosen: Vec<usize> = indices.iter().map(|&index| rows[index]).collect();
+        let output = model.forward(&set.batch(&chosen), Needs::NOTHING, &Pass::EVALUATE)?;
         let values = output
             .logits
             .to_device(&Device::Cpu)?
@@ -98,17 +111,17 @@ pub fn predict(
             .to_vec1::<f32>()?;
         let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
         let (logits, done, progress) = &mut *results;
-        for (&row, values) in rows.iter().zip(values.chunks_exact(outputs)) {
-            logits[row * outputs..][..outputs].copy_from_slice(values);
+        for (&index, values) in indices.iter().zip(values.chunks_exact(outputs)) {
+            logits[index * outputs..][..outputs].copy_from_slice(values);
         }
-        *done += rows.len();
+        *done += indices.len();
         progress(*done);
         Ok(())
     };
     if model.is_on_cpu() && batches.len() >= rayon::current_num_threads() {
         batches
             .par_iter()
-            .try_for_each(|rows| serially(|| one(rows)))?;
+            .try_for_each(|indices| serially(|| one(indices)))?;
     } else {
         batches.iter().try_for_each(one)?;
     }

@@ -10,6 +10,7 @@ use limbeck_text::{Example, Metric, Text};
 use limbeck_train::{
     CacheHeader, EncodedSet, Given, HardLabelsConfig, LiveTeacher, ObjectiveConfig, Pair, Plain,
     Run, Schedule, SoftTargetsConfig, StoredTeacher, Teacher, TrainConfig, TrainError, WeightedSum,
+    predict,
 };
 
 use crate::common::{
@@ -282,6 +283,45 @@ fn a_stored_teacher_equals_a_live_one_also_when_made_in_pieces() {
             Err(TrainError::CacheMismatch { what: "model", .. })
         ));
     }
+}
+
+#[test]
+fn answers_computed_before_are_stored_as_if_made_there() {
+    let set = training_set();
+    let model = open("tiny-bert-teacher");
+    let header = || {
+        let examples = examples(set.len());
+        CacheHeader::new(&model, "tokenizer", &examples, 64, Needs::NOTHING).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("kept");
+    let answers = predict(&model, &set, |_| ()).unwrap();
+    assert!(!header().is_whole(&kept));
+    StoredTeacher::keep(&kept, &header(), &answers).unwrap();
+    assert!(header().is_whole(&kept));
+    let mut made = Vec::new();
+    let mut open = |folder: &Path| {
+        let mut note = |done| {
+            made.push(done);
+            true
+        };
+        StoredTeacher::open_or_make(folder, header(), &model, &set, &mut note).unwrap()
+    };
+    assert_eq!(open(&kept).predictions().logits, answers.logits);
+    let fresh = open(&folder.path().join("made"));
+    assert_eq!(fresh.predictions().logits, answers.logits);
+    assert_eq!(made, [set.len()], "nothing is made of what was kept");
+    // Half of a making that was cut short gives way to the whole.
+    fs_err::write(kept.join("logits.f32"), [0; 12]).unwrap();
+    StoredTeacher::keep(&kept, &header(), &answers).unwrap();
+    assert!(header().is_whole(&kept));
+    let mut other = header();
+    other.model = "another".into();
+    let refused = StoredTeacher::keep(&kept, &other, &answers);
+    assert!(matches!(
+        refused,
+        Err(TrainError::CacheMismatch { what: "model", .. })
+    ));
 }
 
 #[test]

@@ -111,31 +111,6 @@ impl Teachers {
             .collect()
     }
 
-    /// Their answer for each example.
-    pub(crate) fn predict(
-        &self,
-        settings: &TeacherSettings,
-        examples: &[Example],
-        quiet: bool,
-    ) -> anyhow::Result<Predictions> {
-        let bar = example_bar("teacher on dev", examples.len() * self.0.len(), quiet);
-        let mut answers = Vec::new();
-        for member in &self.0 {
-            let max_tokens = member.max_tokens(settings);
-            let set = EncodedSet::new(examples, &member.tokenizer, max_tokens)?;
-            let before = answers.len() * examples.len();
-            let predictions = predict(&member.model, &set, |done| {
-                bar.set_position((before + done) as u64);
-            })?;
-            answers.push(predictions);
-        }
-        bar.finish_and_clear();
-        Ok(match <[Predictions; 1]>::try_from(answers) {
-            Ok([only]) => only,
-            Err(several) => settings.average.of_predictions(&several),
-        })
-    }
-
     /// With where their outputs are kept.
     pub(crate) fn place<'a>(
         &'a self,
@@ -152,7 +127,28 @@ impl Teachers {
     }
 }
 
-/// Teachers, and where their outputs on the training set are kept.
+/// A folder, and what it is to hold.
+type Place = (PathBuf, CacheHeader);
+
+/// What teachers answer on the dev set.
+pub(crate) struct Answers {
+    /// As one.
+    pub(crate) average: Predictions,
+    /// Those of each that are not stored yet.
+    fresh: Vec<(Place, Predictions)>,
+}
+
+impl Answers {
+    /// Stores them for the runs to come.
+    pub(crate) fn keep(&self) -> anyhow::Result<()> {
+        for ((folder, header), answers) in &self.fresh {
+            StoredTeacher::keep(folder, header, answers)?;
+        }
+        Ok(())
+    }
+}
+
+/// Teachers, and where their outputs are kept.
 pub(crate) struct TeacherPlace<'a> {
     teachers: &'a Teachers,
     settings: &'a TeacherSettings,
@@ -161,6 +157,55 @@ pub(crate) struct TeacherPlace<'a> {
 }
 
 impl TeacherPlace<'_> {
+    /// Their answer for each example of the dev set; nothing is written before the answers are kept.
+    pub(crate) fn answers(&self, dev: &[Example]) -> anyhow::Result<Answers> {
+        let members = self.teachers.0.iter();
+        let (answers, places): (Vec<_>, Vec<_>) = members
+            .map(|member| self.answers_of(member, dev))
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        let average = match &answers[..] {
+            [only] => only.clone(),
+            several => self.settings.average.of_predictions(several),
+        };
+        let places = places.into_iter().zip(answers);
+        let fresh = places.filter_map(|(place, answers)| Some((place?, answers)));
+        Ok(Answers {
+            average,
+            fresh: fresh.collect(),
+        })
+    }
+
+    /// With where to keep them, unless they come from there.
+    fn answers_of(
+        &self,
+        member: &Member,
+        dev: &[Example],
+    ) -> anyhow::Result<(Predictions, Option<Place>)> {
+        const TITLE: &str = "teacher on dev";
+        let Member {
+            model, tokenizer, ..
+        } = member;
+        let max_tokens = member.max_tokens(self.settings);
+        let set = EncodedSet::new(dev, tokenizer, max_tokens)?;
+        let mut place = None;
+        if self.settings.store {
+            let fingerprint = tokenizer.fingerprint()?;
+            let header = CacheHeader::new(model, &fingerprint, dev, max_tokens, Needs::NOTHING)?;
+            let folder = self.folder(&header);
+            if header.is_whole(&folder) {
+                let stored = self.stored(TITLE, header, model, &set)?;
+                return Ok((stored.predictions(), None));
+            }
+            place = Some((folder, header));
+        }
+        let bar = example_bar(TITLE, set.len(), self.quiet);
+        let answers = predict(model, &set, |done| bar.set_position(done as u64))?;
+        bar.finish_and_clear();
+        Ok((answers, place))
+    }
+
     /// The teachers' outputs on the training set: stored once, or asked for at every step.
     ///
     /// `student_set` is the training set as the student reads it: where all tokens are compared, in the same tokens.
@@ -209,18 +254,35 @@ impl TeacherPlace<'_> {
                 CacheHeader::of(model, &fingerprint, survey, max_tokens, needs)?
             }
         };
-        let folder = self.parent.join("teacher-outputs");
-        let folder = folder.join(&header.digest()[..16]);
-        let bar = example_bar("teacher's outputs", train.len(), self.quiet);
-        let stored = StoredTeacher::open_or_make(&folder, header, model, &set, &mut |done| {
+        let stored = self.stored("teacher's outputs", header, model, &set)?;
+        if needs.hidden != HiddenStates::None {
+            let folder = stored.folder().display();
+            tracing::info!("teacher outputs with hidden states in {folder}");
+        }
+        Ok(Box::new(stored))
+    }
+
+    fn folder(&self, header: &CacheHeader) -> PathBuf {
+        let outputs = self.parent.join("teacher-outputs");
+        outputs.join(&header.digest()[..16])
+    }
+
+    /// A member's outputs on a set, made where they are missing.
+    fn stored(
+        &self,
+        title: &'static str,
+        header: CacheHeader,
+        model: &SentenceClassifier,
+        set: &EncodedSet,
+    ) -> anyhow::Result<StoredTeacher> {
+        let folder = self.folder(&header);
+        let bar = example_bar(title, set.len(), self.quiet);
+        let stored = StoredTeacher::open_or_make(&folder, header, model, set, &mut |done| {
             bar.set_position(done as u64);
             !interrupt::asked()
         });
         bar.finish_and_clear();
-        if needs.hidden != HiddenStates::None {
-            tracing::info!("teacher outputs with hidden states in {}", folder.display());
-        }
-        Ok(Box::new(stored?))
+        Ok(stored?)
     }
 }
 

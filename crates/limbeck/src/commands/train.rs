@@ -23,7 +23,7 @@ use crate::commands::inputs::{Sets, hash_inputs};
 use crate::commands::run::{
     already_finished, announce, begin, for_each_seed, label, prepare, provenance,
 };
-use crate::commands::teachers::{Teachers, encode_training};
+use crate::commands::teachers::{Answers, Teachers, encode_training};
 use crate::commands::training_set::Labels;
 use crate::environment::{device, model_folder};
 use crate::interrupt;
@@ -288,7 +288,8 @@ impl Job {
         let (shared, quiet) = (self.shared.as_path(), self.quiet);
         let train_set = encode_training(&sets.train, &models.tokenizer, max_tokens, shared, quiet)?;
         let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
-        let teacher_on_dev = self.teachers_on_dev(&models.teachers, &sets, needs_teacher)?;
+        let on_dev = self.teachers_on_dev(&models.teachers, &sets, needs_teacher)?;
+        let (teacher_on_dev, answers) = on_dev.unzip();
         let plan = Plan {
             settings: &settings,
             lessons: &lessons,
@@ -304,6 +305,7 @@ impl Job {
 
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
+        answers.as_ref().map(Answers::keep).transpose()?;
         // Attention is not stored: phases that learn from it ask the teacher itself, the others what is stored.
         let teacher = |attention: bool| {
             let of_it = |l: &&Lessons| l.needs_teacher() && l.needs().attention == attention;
@@ -420,7 +422,7 @@ impl Job {
         let metric = sets.metrics[0];
         Ok(Goal {
             metric: metric.name(),
-            teacher: on_dev.map_or(0.0, |evaluation| evaluation.metrics[&metric]),
+            teacher: on_dev.map_or(0.0, |(evaluation, _)| evaluation.metrics[&metric]),
         })
     }
 
@@ -508,16 +510,18 @@ impl Job {
         teachers: &Teachers,
         sets: &Sets,
         needed: bool,
-    ) -> anyhow::Result<Option<Evaluation>> {
+    ) -> anyhow::Result<Option<(Evaluation, Answers)>> {
         let (Some(settings), Some(target)) = (&self.file.teacher, teachers.target()) else {
             return Ok(None);
         };
-        let predictions = teachers.predict(settings, &sets.dev, self.quiet)?;
+        let place = teachers.place(settings, &self.shared, self.quiet);
+        let answers = place.answers(&sets.dev)?;
         let gold: Vec<Label> = sets
             .dev
             .iter()
             .filter_map(|example| example.label)
             .collect();
+        let predictions = answers.average.clone();
         let evaluation = score_predictions(predictions, target, &gold, &sets.metrics, None)?;
         let main = sets.metrics[0];
         let score = evaluation.metrics[&main];
@@ -530,7 +534,7 @@ impl Job {
                 other => other?,
             }
         }
-        Ok(Some(evaluation))
+        Ok(Some((evaluation, answers)))
     }
 
     fn train(

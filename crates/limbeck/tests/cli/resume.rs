@@ -109,11 +109,18 @@ fn teacher_outputs_that_were_being_made_when_killed_are_completed() {
     place.write("train.tsv", table(0, EXAMPLES));
     let command = "distill distill.toml --set train.max-steps=20";
     place.succeeds(&format!("{command} --out undisturbed/student"));
-    let logits = || {
+    // The folder of the training set's; that of the dev set is beside it.
+    let file = || {
         let mut folders = fs::read_dir(place.path("runs/teacher-outputs")).ok()?;
-        let file = folders.next()?.unwrap().path().join("logits.f32");
-        Some(fs::metadata(file).ok()?.len())
+        let folder = folders.find_map(|entry| {
+            let folder = entry.unwrap().path();
+            let header = fs::read_to_string(folder.join("header.json")).ok()?;
+            let header: serde_json::Value = serde_json::from_str(&header).unwrap();
+            (header["examples"] == EXAMPLES).then_some(folder)
+        });
+        Some(folder?.join("logits.f32"))
     };
+    let logits = || Some(fs::metadata(file()?).ok()?.len());
     let whole = (EXAMPLES * 3 * 4) as u64;
     let mut cut = 0;
     for share in [0.0, 0.2, 0.5, 0.8] {
@@ -127,14 +134,9 @@ fn teacher_outputs_that_were_being_made_when_killed_are_completed() {
     }
     assert!(cut > 0, "no kill hit the making");
     // A kill may also cut a write short.
-    let folder = fs::read_dir(place.path("runs/teacher-outputs"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap();
     let file = fs::OpenOptions::new()
         .write(true)
-        .open(folder.path().join("logits.f32"))
+        .open(file().unwrap())
         .unwrap();
     file.set_len(whole / 2 + 1).unwrap();
     place.succeeds(&format!("{command} --out runs/student"));

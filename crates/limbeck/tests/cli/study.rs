@@ -156,12 +156,12 @@ fn a_study_trains_everything_and_goes_on() {
     ] {
         assert!(folder.join(run).join("metrics.json").exists(), "{run}");
     }
-    // The teacher answered once, for all students.
+    // The teacher answered once, for all students: to the training set and to the dev set.
     assert_eq!(
         fs::read_dir(folder.join("teacher-outputs"))
             .unwrap()
             .count(),
-        1
+        2
     );
     let runs = place.json("studies/two/study.json")["runs"]
         .as_array()

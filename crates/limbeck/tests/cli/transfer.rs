@@ -161,11 +161,11 @@ fn several_teachers_are_averaged_and_named() {
     assert!(inputs["teacher"].is_object() && inputs["teacher-2"].is_object());
     assert_ne!(inputs["teacher"], inputs["teacher-2"]);
     assert!(model("runs/teacher").is_object());
-    // Each one's outputs are stored apart.
+    // Each one's outputs are stored apart, on the training set and on the dev set.
     let stored = fs::read_dir(place.path("one/teacher-outputs"))
         .unwrap()
         .count();
-    assert_eq!(stored, 2);
+    assert_eq!(stored, 2 * 2);
     // Asked at every step they answer the same.
     place.succeeds(&format!(
         "distill distill.toml --out two/student {ensemble} --set teacher.store=false"
