@@ -194,7 +194,7 @@ pub struct StoredTeacher {
 impl StoredTeacher {
     /// Opens the outputs in `folder`, computing those that are missing first.
     ///
-    /// `set` is the training set as the teacher's tokenizer cuts it. `go_on` is told how many
+    /// `set` is the set of examples as the teacher's tokenizer cuts it. `go_on` is told how many
     /// examples are done after each chunk, and may stop the making by returning `false`; what was
     /// made stays. Fails when the folder holds outputs of something else.
     pub fn open_or_make(
