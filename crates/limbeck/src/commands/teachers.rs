@@ -130,18 +130,13 @@ impl Teachers {
 /// A folder, and what it is to hold.
 type Place = (PathBuf, CacheHeader);
 
-/// What teachers answer on the dev set.
-pub(crate) struct Answers {
-    /// As one.
-    pub(crate) average: Predictions,
-    /// Those of each that are not stored yet.
-    fresh: Vec<(Place, Predictions)>,
-}
+/// Answers of single teachers on the dev set that are not stored yet.
+pub(crate) struct Unkept(Vec<(Place, Predictions)>);
 
-impl Answers {
+impl Unkept {
     /// Stores them for the runs to come.
     pub(crate) fn keep(&self) -> anyhow::Result<()> {
-        for ((folder, header), answers) in &self.fresh {
+        for ((folder, header), answers) in &self.0 {
             StoredTeacher::keep(folder, header, answers)?;
         }
         Ok(())
@@ -157,8 +152,8 @@ pub(crate) struct TeacherPlace<'a> {
 }
 
 impl TeacherPlace<'_> {
-    /// Their answer for each example of the dev set; nothing is written before the answers are kept.
-    pub(crate) fn answers(&self, dev: &[Example]) -> anyhow::Result<Answers> {
+    /// Their answers to the examples of the dev set, averaged; nothing is written before what comes with them is kept.
+    pub(crate) fn answers(&self, dev: &[Example]) -> anyhow::Result<(Predictions, Unkept)> {
         let members = self.teachers.0.iter();
         let (answers, places): (Vec<_>, Vec<_>) = members
             .map(|member| self.answers_of(member, dev))
@@ -171,10 +166,7 @@ impl TeacherPlace<'_> {
         };
         let places = places.into_iter().zip(answers);
         let fresh = places.filter_map(|(place, answers)| Some((place?, answers)));
-        Ok(Answers {
-            average,
-            fresh: fresh.collect(),
-        })
+        Ok((average, Unkept(fresh.collect())))
     }
 
     /// With where to keep them, unless they come from there.

@@ -23,7 +23,7 @@ use crate::commands::inputs::{Sets, hash_inputs};
 use crate::commands::run::{
     already_finished, announce, begin, for_each_seed, label, prepare, provenance,
 };
-use crate::commands::teachers::{Answers, Teachers, encode_training};
+use crate::commands::teachers::{Teachers, Unkept, encode_training};
 use crate::commands::training_set::Labels;
 use crate::environment::{device, model_folder};
 use crate::interrupt;
@@ -289,7 +289,7 @@ impl Job {
         let train_set = encode_training(&sets.train, &models.tokenizer, max_tokens, shared, quiet)?;
         let needs_teacher = lessons.iter().any(Lessons::needs_teacher);
         let on_dev = self.teachers_on_dev(&models.teachers, &sets, needs_teacher)?;
-        let (teacher_on_dev, answers) = on_dev.unzip();
+        let (teacher_on_dev, unkept) = on_dev.unzip();
         let plan = Plan {
             settings: &settings,
             lessons: &lessons,
@@ -305,7 +305,7 @@ impl Job {
 
         let mut run = begin(&self.out, file, &provenance)?;
         let started = Instant::now();
-        answers.as_ref().map(Answers::keep).transpose()?;
+        unkept.as_ref().map(Unkept::keep).transpose()?;
         // Attention is not stored: phases that learn from it ask the teacher itself, the others what is stored.
         let teacher = |attention: bool| {
             let of_it = |l: &&Lessons| l.needs_teacher() && l.needs().attention == attention;
@@ -510,19 +510,18 @@ impl Job {
         teachers: &Teachers,
         sets: &Sets,
         needed: bool,
-    ) -> anyhow::Result<Option<(Evaluation, Answers)>> {
+    ) -> anyhow::Result<Option<(Evaluation, Unkept)>> {
         let (Some(settings), Some(target)) = (&self.file.teacher, teachers.target()) else {
             return Ok(None);
         };
         let place = teachers.place(settings, &self.shared, self.quiet);
-        let answers = place.answers(&sets.dev)?;
+        let (answers, unkept) = place.answers(&sets.dev)?;
         let gold: Vec<Label> = sets
             .dev
             .iter()
             .filter_map(|example| example.label)
             .collect();
-        let predictions = answers.average.clone();
-        let evaluation = score_predictions(predictions, target, &gold, &sets.metrics, None)?;
+        let evaluation = score_predictions(answers, target, &gold, &sets.metrics, None)?;
         let main = sets.metrics[0];
         let score = evaluation.metrics[&main];
         tracing::info!("teacher: dev {} {score:.4}", main.name());
@@ -534,7 +533,7 @@ impl Job {
                 other => other?,
             }
         }
-        Ok(Some((evaluation, answers)))
+        Ok(Some((evaluation, unkept)))
     }
 
     fn train(
