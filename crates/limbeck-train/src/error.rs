@@ -34,7 +34,7 @@ pub enum TrainError {
     },
     /// An example of a set to learn from has no gold label where an objective needs one.
     #[error(
-        "example {id}: no gold label, but objective `{objective}` needs one; give a labelled set, or learn from the teacher alone"
+        "example {id}: no gold label, but objective `{objective}` needs one; give a labelled set, or learn from a teacher too"
     )]
     Unlabelled {
         /// The example.

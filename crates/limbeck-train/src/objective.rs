@@ -217,7 +217,7 @@ fn first_tokens(hidden: &[Tensor], starts: &Starts) -> Result<Vec<Tensor>, Train
 }
 
 impl ObjectiveConfig {
-    /// Whether it learns from gold labels, so that every training row has to have one.
+    /// Whether it learns from gold labels, so that every row of the training file has to have one.
     pub fn needs_labels(&self) -> bool {
         matches!(self, Self::HardLabels(config) if config.weight > 0.0)
     }

@@ -155,7 +155,7 @@ impl<'a> Lesson<'a> {
         let run = self.run;
         let device = self.student.device();
         match run.teacher {
-            Some(teacher) if run.objective.needs_teacher() || run.step.needs_teacher() => {
+            Some(teacher) if run.needs_teacher() => {
                 Ok(Some(teacher.signal(self.rows, self.needs())?.on(&device)?))
             }
             _ => Ok(None),
@@ -228,7 +228,7 @@ pub enum StepConfig {
 }
 
 impl StepConfig {
-    /// Whether it learns from gold labels beside the objectives, so that every training row has to have one.
+    /// Whether it learns from gold labels beside the objectives, so that every row of the training file has to have one.
     pub fn needs_labels(&self) -> bool {
         matches!(self, Self::Ad2(config) if config.target == AdversarialTarget::Labels)
     }

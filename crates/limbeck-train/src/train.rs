@@ -153,6 +153,11 @@ impl Run<'_> {
         self.config.steps(self.train.len()).1
     }
 
+    /// Whether it learns from a teacher's outputs on the training set.
+    pub fn needs_teacher(&self) -> bool {
+        self.objective.needs_teacher() || self.step.needs_teacher()
+    }
+
     /// Everything that can be wrong before the first step.
     pub fn check(&self) -> Result<(), TrainError> {
         self.config.check()?;
@@ -189,17 +194,18 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// Fails where an objective needs labels that the training set lacks.
+    /// Fails where rows without a label teach nothing: an objective learns from gold labels, and nothing from a teacher.
     fn check_labels(&self) -> Result<(), TrainError> {
+        if self.needs_teacher() || self.step.takes_unlabelled() {
+            return Ok(());
+        }
         let needing = self.objective.objectives().find(|o| o.needs_labels());
         let unlabelled = self.train.labels().iter().position(Option::is_none);
         match (needing, unlabelled) {
-            (Some(objective), Some(row)) if !self.step.takes_unlabelled() => {
-                Err(TrainError::Unlabelled {
-                    id: self.train.ids()[row],
-                    objective: objective.name(),
-                })
-            }
+            (Some(objective), Some(row)) => Err(TrainError::Unlabelled {
+                id: self.train.id(row),
+                objective: objective.name(),
+            }),
             _ => Ok(()),
         }
     }

@@ -149,7 +149,7 @@ pub(crate) struct ResolvedPhase {
 }
 
 impl ResolvedPhase {
-    /// Whether every training row has to have a gold label.
+    /// Whether every row of the training file has to have a gold label.
     pub(crate) fn needs_labels(&self) -> bool {
         let by_objectives = self.objective.iter().any(ObjectiveConfig::needs_labels);
         self.step.needs_labels() || by_objectives && !self.step.takes_unlabelled()
@@ -172,7 +172,7 @@ pub(crate) struct DataSettings {
     /// The set to learn from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) train: Option<DataSpec>,
-    /// Sets without labels that are learnt from too, after `train`; labels in them are not read.
+    /// Sets without labels that are learnt from a teacher too, after `train`; labels in them are not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) transfer: Vec<DataSpec>,
     /// Whether the training set stays on disk, so that memory holds a batch only; `None`: from 256 MiB on.

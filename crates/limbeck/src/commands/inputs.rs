@@ -101,9 +101,6 @@ impl Sets {
             )
             .into());
         };
-        if need == Labels::Needed && !data.transfer.is_empty() {
-            return Err(BadSettings::new("`data.transfer`: found sets without labels beside `hard-labels`, which needs one for every row; learn from the teacher alone, such as by `soft-targets`").into());
-        }
         let source = label_source(data, known);
         if TrainingSet::is_large(data)? {
             return Self::open_files(data, train, &source, need);

@@ -157,6 +157,11 @@ impl Lessons {
         self.objective.needs_teacher() || self.step.needs_teacher()
     }
 
+    /// Whether rows without a gold label teach anything.
+    fn use_unlabelled(&self) -> bool {
+        self.needs_teacher() || self.step.takes_unlabelled()
+    }
+
     fn needs(&self) -> Needs {
         self.objective.needs()
     }
@@ -363,6 +368,12 @@ impl Job {
                     _ => anyhow::Error::from(error).context(format!("phase {number}")),
                 })?;
             lessons.objective.check(models.teachers.provides())?;
+            if !self.file.data.transfer.is_empty() && !lessons.use_unlabelled() {
+                let problem = format!(
+                    "`data.transfer`: found sets without labels, and nothing in phase {number} that learns from them; add an objective that learns from a teacher, such as `soft-targets`"
+                );
+                return Err(BadSettings::new(problem).into());
+            }
             all.push(lessons);
         }
         Ok(all)

@@ -13,7 +13,7 @@ const LARGE: u64 = 256 << 20;
 /// Whether a run learns from gold labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Labels {
-    /// Every training row has to have one.
+    /// Every row of the training file has to have one.
     Needed,
     /// Rows may be without.
     Free,
@@ -64,13 +64,15 @@ impl TrainingSet {
 
     /// Goes through the files once, and keeps no row.
     pub(crate) fn survey(files: TrainingFiles, need: Labels) -> anyhow::Result<Self> {
-        let survey = Survey::of(files.rows()?)?;
+        let mut total = 0;
+        let train = files.train_rows()?.inspect(|_| total += 1);
+        let survey = Survey::of(numbered(train.chain(files.transfer_rows())))?;
         let path = files.train.path.clone();
         if survey.rows == 0 {
             return Err(TextError::EmptyData { path, skipped: 0 }.into());
         }
         if need == Labels::Needed {
-            let (missing, total) = (survey.rows - survey.labelled, survey.rows);
+            let missing = total - survey.labelled;
             if missing > 0 {
                 return Err(TextError::Unlabelled {
                     path,
@@ -126,21 +128,21 @@ impl TrainingFiles {
 
     /// All rows from the first.
     pub(crate) fn rows(&self) -> Result<Rows<'_>, TextError> {
-        let train = ExampleReader::open(&self.train, &self.labels)?;
-        let mut next_id = 0;
-        let transfer = self
-            .transfer
-            .iter()
-            .flat_map(|spec| match transfer_texts(spec) {
-                Ok(texts) => texts,
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            });
-        let transfer = transfer.map(|text| Ok(unlabelled(text?)));
-        Ok(Box::new(train.chain(transfer).map(move |row| {
-            let id = next_id;
-            next_id += 1;
-            Ok(Example { id, ..row? })
-        })))
+        let all = self.train_rows()?.chain(self.transfer_rows());
+        Ok(Box::new(numbered(all)))
+    }
+
+    fn train_rows(&self) -> Result<ExampleReader, TextError> {
+        ExampleReader::open(&self.train, &self.labels)
+    }
+
+    fn transfer_rows(&self) -> impl Iterator<Item = Result<Example, TextError>> {
+        let texts = |spec| match transfer_texts(spec) {
+            Ok(texts) => texts,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        };
+        let texts = self.transfer.iter().flat_map(texts);
+        texts.map(|text| Ok(unlabelled(text?)))
     }
 
     fn one_class(&self, count: usize) -> Result<TextError, TextError> {
@@ -158,6 +160,14 @@ impl TrainingFiles {
             count,
         })
     }
+}
+
+/// The same rows with the ids 0, 1, ..
+fn numbered(
+    rows: impl Iterator<Item = Result<Example, TextError>>,
+) -> impl Iterator<Item = Result<Example, TextError>> {
+    let rows = (0..).zip(rows);
+    rows.map(|(id, row)| Ok(Example { id, ..row? }))
 }
 
 /// Rows of all transfer sets, with ids from `first_id` on.

@@ -117,6 +117,36 @@ fn rows_need_labels_only_where_they_are_learnt_from() {
 }
 
 #[test]
+fn gold_labels_are_learnt_from_beside_rows_that_have_none() {
+    let place = Place::with_teacher();
+    with_transfer(&place);
+    let both = "--set objective=[{soft-targets={weight=0.5}},{hard-labels={weight=0.5}}]";
+    for store in ["false", "true"] {
+        place.succeeds(&format!(
+            "distill distill.toml --out {store}/run {TRANSFER} {both} --set data.store={store}"
+        ));
+    }
+    place.assert_same("false/run", "true/run");
+    let metrics = place.json("true/run/metrics.json");
+    assert_eq!(metrics["training"]["last"]["step"], 4 * 18);
+    let first = place.log("true/run")[0]["terms"].clone();
+    assert!(first["hard-labels"].is_f64() && first["soft-targets"].is_f64());
+    // Every row of the training file still has to have one.
+    let rows = place.text("train.tsv");
+    let cut: Vec<&str> = rows.lines().collect();
+    place.write(
+        "train.tsv",
+        format!("{}\n\t{}", cut.join("\n"), "No label."),
+    );
+    for store in ["false", "true"] {
+        let refused = place.fails(&format!(
+            "distill distill.toml --out other/run {TRANSFER} {both} --set data.store={store}"
+        ));
+        assert!(refused.contains("no label"), "{refused}");
+    }
+}
+
+#[test]
 fn a_transfer_set_that_cannot_be_is_refused_before_the_first_step() {
     let place = Place::with_teacher();
     place.write("extra.txt", texts(5000, 9));
@@ -127,8 +157,13 @@ fn a_transfer_set_that_cannot_be_is_refused_before_the_first_step() {
         assert!(place.is_untouched("runs/student"));
         refused
     };
-    assert_snapshot!(check("--set data.transfer=[{path=\"extra.txt\"}]"), @r#"
-error: `data.transfer`: found sets without labels beside `hard-labels`, which needs one for every row; learn from the teacher alone, such as by `soft-targets`
+    let transfer = "--set data.transfer=[{path=\"extra.txt\"}]";
+    assert_snapshot!(check(&format!("{transfer} --set objective=[{{hard-labels={{}}}}]")), @r#"
+error: `data.transfer`: found sets without labels, and nothing in phase 1 that learns from them; add an objective that learns from a teacher, such as `soft-targets`
+exit code 2
+"#);
+    assert_snapshot!(check(&format!("{transfer} --set phase=[{{objective=[{{soft-targets={{}}}}]}},{{objective=[{{hard-labels={{}}}}]}}]")), @r#"
+error: `data.transfer`: found sets without labels, and nothing in phase 2 that learns from them; add an objective that learns from a teacher, such as `soft-targets`
 exit code 2
 "#);
     soft(&place);
