@@ -66,7 +66,7 @@ impl TrainingSet {
     pub(crate) fn survey(files: TrainingFiles, need: Labels) -> anyhow::Result<Self> {
         let mut total = 0;
         let train = files.train_rows()?.inspect(|_| total += 1);
-        let survey = Survey::of(numbered(train.chain(files.transfer_rows())))?;
+        let survey = Survey::of(numbered(train.chain(files.unlabelled_rows())))?;
         let path = files.train.path.clone();
         if survey.rows == 0 {
             return Err(TextError::EmptyData { path, skipped: 0 }.into());
@@ -128,7 +128,7 @@ impl TrainingFiles {
 
     /// All rows from the first.
     pub(crate) fn rows(&self) -> Result<Rows<'_>, TextError> {
-        let all = self.train_rows()?.chain(self.transfer_rows());
+        let all = self.train_rows()?.chain(self.unlabelled_rows());
         Ok(Box::new(numbered(all)))
     }
 
@@ -136,7 +136,7 @@ impl TrainingFiles {
         ExampleReader::open(&self.train, &self.labels)
     }
 
-    fn transfer_rows(&self) -> impl Iterator<Item = Result<Example, TextError>> {
+    fn unlabelled_rows(&self) -> impl Iterator<Item = Result<Example, TextError>> {
         let texts = |spec| match transfer_texts(spec) {
             Ok(texts) => texts,
             Err(error) => Box::new(std::iter::once(Err(error))),
